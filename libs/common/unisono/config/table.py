@@ -1,0 +1,103 @@
+"""Configuration as one table: a frozen dataclass whose fields carry unit, range and meaning.
+
+The same rows feed the parser, the error messages and the documentation.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Value = bool | int | float | str
+
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+class ConfigError(ValueError):
+    """A setting that cannot be used; the message says which, why, and what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table, as documentation shows it."""
+
+    name: str
+    field: str
+    kind: type
+    default: Value
+    unit: str
+    meaning: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+
+def row(
+    default: Value,
+    meaning: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field that carries its documentation and its allowed range."""
+    metadata = {"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def rows(table: type[Any], prefix: str) -> Iterator[Row]:
+    """Every row of ``table``, named as in the environment: ``prefix`` + FIELD."""
+    kinds = typing.get_type_hints(table)
+    for field in dataclasses.fields(table):
+        yield Row(
+            name=prefix + field.name.upper(),
+            field=field.name,
+            kind=kinds[field.name],
+            default=field.default,  # type: ignore[arg-type]
+            **field.metadata,
+        )
+
+
+def parse(line: Row, text: Value) -> Value:
+    """The value of one row from its text (or JSON value); `ConfigError` when it is unfit."""
+    value = _convert(line, text)
+    if line.choices and value not in line.choices:
+        raise ConfigError(f"{line.name}={text}: use one of {', '.join(line.choices)}")
+    if isinstance(value, str) or isinstance(value, bool):
+        return value
+    low, high = line.low, line.high
+    if (low is not None and value < low) or (high is not None and value > high) or value != value:
+        raise ConfigError(f"{line.name}={text}: use a value from {low:g} to {high:g} {line.unit}")
+    return value
+
+
+def _convert(line: Row, text: Value) -> Value:
+    if line.kind is bool:
+        word = str(text).strip().lower()
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        raise ConfigError(f"{line.name}={text}: use 1 or 0")
+    if line.kind is str:
+        return str(text).strip()
+    try:
+        return int(text) if line.kind is int else float(text)
+    except ValueError:
+        what = "a whole number" if line.kind is int else "a number"
+        raise ConfigError(f"{line.name}={text}: use {what} {line.unit}".rstrip()) from None
+
+
+def load(table: type[T], prefix: str, values: Mapping[str, Value], *, base: T | None = None) -> T:
+    """``table`` filled from ``values``; names absent there keep ``base`` or the default."""
+    changes = {
+        line.field: parse(line, values[line.name])
+        for line in rows(table, prefix)
+        if line.name in values
+    }
+    start = table() if base is None else base
+    return typing.cast(T, dataclasses.replace(start, **changes))  # type: ignore[type-var]

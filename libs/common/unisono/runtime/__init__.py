@@ -1,0 +1,25 @@
+"""What every process shares to live and die well."""
+
+from unisono.runtime.loop import (
+    EXIT_USAGE,
+    Clock,
+    SystemClock,
+    UserError,
+    new_loop,
+    repeat,
+    run_daemon,
+    set_up_log,
+    until_signal,
+)
+
+__all__ = [
+    "EXIT_USAGE",
+    "Clock",
+    "SystemClock",
+    "UserError",
+    "new_loop",
+    "repeat",
+    "run_daemon",
+    "set_up_log",
+    "until_signal",
+]

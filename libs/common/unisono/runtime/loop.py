@@ -1,0 +1,128 @@
+"""Everything that a daemon's ``main`` needs: an exact event loop, signals, logs, exit codes.
+
+The loop waits with ``select``, whose timeout counts microseconds: asyncio's default selector
+rounds each wait up to a whole millisecond, which a beat of 20 Hz would feel.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import selectors
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Protocol
+
+from unisono.core.units import OwnNs, WallNs
+
+EXIT_USAGE = 2
+
+
+class UserError(Exception):
+    """Something the operator can mend; the message is one sentence that says what and how."""
+
+
+class Clock(Protocol):
+    """The two clocks of a machine; simulations bring their own."""
+
+    def own_ns(self) -> OwnNs:
+        """This device's monotonic clock."""
+        ...
+
+    def wall_ns(self) -> WallNs:
+        """UTC since the epoch."""
+        ...
+
+
+class SystemClock:
+    """The machine's real clocks."""
+
+    def own_ns(self) -> OwnNs:
+        """``CLOCK_MONOTONIC``."""
+        return OwnNs(time.monotonic_ns())
+
+    def wall_ns(self) -> WallNs:
+        """``CLOCK_REALTIME``."""
+        return WallNs(time.time_ns())
+
+
+def new_loop() -> asyncio.AbstractEventLoop:
+    """An event loop whose timers are exact to some tens of microseconds."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
+async def until_signal() -> str:
+    """Wait for SIGTERM or SIGINT; returns its name."""
+    loop = asyncio.get_running_loop()
+    arrived: asyncio.Future[str] = loop.create_future()
+
+    def note(name: str) -> None:
+        if not arrived.done():
+            arrived.set_result(name)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, note, number.name)
+    return await arrived
+
+
+async def repeat(period_s: float, step: Callable[[], Awaitable[None]]) -> None:
+    """Call ``step`` every ``period_s`` on a fixed grid; periods missed are left out."""
+    loop = asyncio.get_running_loop()
+    due = loop.time()
+    while True:
+        await step()
+        due += period_s
+        late = loop.time() - due
+        if late > 0:
+            due += period_s * int(late / period_s + 1)
+        await asyncio.sleep(due - loop.time())
+
+
+def run_daemon(name: str, serve: Callable[[], Coroutine[Any, Any, None]], level: str) -> int:
+    """Run ``serve`` until it returns or a signal cancels it; the exit status of the process.
+
+    `UserError` and `ConfigError` become one line on standard error and status 2.
+    """
+    set_up_log(name, level)
+    os.umask(0o077)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_supervise(serve))
+
+
+async def _supervise(serve: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    log = logging.getLogger("unisono")
+    work = asyncio.create_task(serve())
+    stop = asyncio.create_task(until_signal())
+    done, _ = await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
+    if stop in done:
+        log.info("stopping: %s", stop.result())
+    for task in (work, stop):
+        task.cancel()
+    stopped_by_signal = work not in done
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not stopped_by_signal:
+            raise
+    except UserError as error:
+        log.error("%s", error)
+        return EXIT_USAGE
+    with contextlib.suppress(asyncio.CancelledError):
+        await stop
+    return 0
+
+
+def set_up_log(name: str, level: str = "info") -> None:
+    """Log to standard error, one line an event: UTC time, level, process, message."""
+    handler = logging.StreamHandler(sys.stderr)
+    line = f"%(asctime)s.%(msecs)03dZ %(levelname)s {name} %(message)s"
+    formatter = logging.Formatter(line, datefmt="%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.getLogger("httpcore").setLevel(logging.WARNING)
