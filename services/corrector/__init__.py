@@ -1,0 +1,1 @@
+"""The process that steers the player: clock map and timeline in, speed and seeks out."""

@@ -18,7 +18,9 @@ class Flags:
     """One value per flag; the field ``lan_enabled`` is the flag ``SYNC_LAN_ENABLED``."""
 
     lan_enabled: bool = row(False, "Take timing from the LAN; off: cloud mode only")
-    lan_beacon_hz: float = row(20.0, "Beacons the master sends per second", unit="Hz", low=1, high=50)
+    lan_beacon_hz: float = row(
+        20.0, "Beacons the master sends per second", unit="Hz", low=1, high=50
+    )
     lan_timeout_ms: int = row(
         1500, "Silence after which a follower leaves lan mode", unit="ms", low=200, high=60_000
     )
@@ -51,5 +53,5 @@ class Flags:
 
 
 def load_flags(values: Mapping[str, Value] | None = None, *, base: Flags | None = None) -> Flags:
-    """Flags from ``values`` (default: the environment) laid over ``base``; may raise ConfigError."""
+    """Flags from ``values`` (default: environment) laid over ``base``; may raise `ConfigError`."""
     return load(Flags, PREFIX, os.environ if values is None else values, base=base)

@@ -4,10 +4,13 @@ The same rows feed the parser, the error messages and the documentation.
 """
 
 import dataclasses
+import math
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from unisono.core.errors import UserError
 
 T = TypeVar("T")
 Value = bool | int | float | str
@@ -16,7 +19,7 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A setting that cannot be used; the message says which, why, and what would do."""
 
 
@@ -67,10 +70,11 @@ def parse(line: Row, text: Value) -> Value:
     value = _convert(line, text)
     if line.choices and value not in line.choices:
         raise ConfigError(f"{line.name}={text}: use one of {', '.join(line.choices)}")
-    if isinstance(value, str) or isinstance(value, bool):
+    if isinstance(value, str | bool):
         return value
     low, high = line.low, line.high
-    if (low is not None and value < low) or (high is not None and value > high) or value != value:
+    within = (low is None or value >= low) and (high is None or value <= high)
+    if not within or math.isnan(value):
         raise ConfigError(f"{line.name}={text}: use a value from {low:g} to {high:g} {line.unit}")
     return value
 
@@ -100,4 +104,4 @@ def load(table: type[T], prefix: str, values: Mapping[str, Value], *, base: T | 
         if line.name in values
     }
     start = table() if base is None else base
-    return typing.cast(T, dataclasses.replace(start, **changes))  # type: ignore[type-var]
+    return dataclasses.replace(start, **changes)  # type: ignore[type-var]

@@ -15,13 +15,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from unisono.core.errors import UserError
 from unisono.core.units import OwnNs, WallNs
 
 EXIT_USAGE = 2
-
-
-class UserError(Exception):
-    """Something the operator can mend; the message is one sentence that says what and how."""
 
 
 class Clock(Protocol):
@@ -80,12 +77,12 @@ async def repeat(period_s: float, step: Callable[[], Awaitable[None]]) -> None:
         await asyncio.sleep(due - loop.time())
 
 
-def run_daemon(name: str, serve: Callable[[], Coroutine[Any, Any, None]], level: str) -> int:
+def run_daemon(name: str, serve: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run ``serve`` until it returns or a signal cancels it; the exit status of the process.
 
-    `UserError` and `ConfigError` become one line on standard error and status 2.
+    `UserError` (every `ConfigError` is one) becomes one line on standard error and status 2.
     """
-    set_up_log(name, level)
+    set_up_log(name)
     os.umask(0o077)
     with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(_supervise(serve))
@@ -112,6 +109,11 @@ async def _supervise(serve: Callable[[], Coroutine[Any, Any, None]]) -> int:
     with contextlib.suppress(asyncio.CancelledError):
         await stop
     return 0
+
+
+def set_log_level(level: str) -> None:
+    """Log from ``level`` on: debug, info, warning or error."""
+    logging.getLogger().setLevel(level.upper())
 
 
 def set_up_log(name: str, level: str = "info") -> None:

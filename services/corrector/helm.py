@@ -1,0 +1,127 @@
+"""The hand on the player: carries out what steering decides, one job at a time."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any
+
+from unisono.core.playerstate import PlayerSample, PlayerState
+from unisono.core.steering import Action, Cue, Observation, Play, SetSpeed, Stop
+from unisono.core.timeline import Playlist
+from unisono.core.units import ns_to_s
+from unisono.player.protocol import (
+    EventKind,
+    MediaError,
+    Player,
+    PlayerError,
+    PlayerGone,
+    fingerprint_of,
+)
+from unisono.runtime import Clock
+
+log = logging.getLogger(__name__)
+
+# A playlist that cannot be played is tried again: the file may arrive.
+MEDIA_RETRY_S = 5.0
+
+
+class Helm:
+    """Reads the player and acts on it; never raises for what a player may do.
+
+    A cue and a timed start take time: they run as the one job, and `busy` says so; meanwhile
+    nothing else is asked of the player. ``fault`` is a sentence while something is wrong.
+    """
+
+    def __init__(self, player: Player, clock: Clock) -> None:
+        self.fault = ""
+        self._player = player
+        self._clock = clock
+        self._holds = ""
+        self._job: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return self._job is not None and not self._job.done()
+
+    async def watch(self) -> None:
+        """Follow the player's events until it is closed."""
+        async for event in self._player.events():
+            log.info("player %s %s", event.kind, event.detail)
+            if event.kind is EventKind.CONNECTED:
+                await self._ask_what_is_loaded()
+            elif event.kind in {EventKind.DISCONNECTED, EventKind.HUNG}:
+                self._holds = ""
+                await self.drop_job()
+            else:
+                self._holds = ""  # what it shows is not what it was given: cue again
+
+    async def look(self, playlist: Playlist | None) -> Observation:
+        """Read the player's clock once."""
+        try:
+            sample = await self._player.sample()
+        except PlayerError:
+            now_ns = self._clock.own_ns()
+            sample = PlayerSample(now_ns, PlayerState.ABSENT, None, 1.0, 0)
+        holds = playlist is not None and self._holds == fingerprint_of(playlist)
+        return Observation(sample, holds, self._player.traits())
+
+    async def carry_out(self, actions: tuple[Action, ...], playlist: Playlist | None) -> None:
+        """Do what was decided, in order; what takes time becomes the job."""
+        for action in actions:
+            try:
+                match action:
+                    case SetSpeed(speed):
+                        await self._player.set_speed(speed)
+                    case Stop():
+                        await self.drop_job()
+                        self._holds = ""
+                        await self._player.stop()
+                    case Cue(phase_ns) if playlist is not None:
+                        await self._begin(self._cue(playlist, phase_ns))
+                    case Play(at_own_ns):
+                        await self._begin(self._play_at(at_own_ns))
+            except PlayerError as error:
+                log.warning("player refused %s: %s", action, error)
+                return
+
+    async def drop_job(self) -> None:
+        """Give up the job under way, if any."""
+        job, self._job = self._job, None
+        if job is not None and not job.done():
+            job.cancel()
+            await asyncio.gather(job, return_exceptions=True)
+
+    async def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        await self.drop_job()
+        self._job = asyncio.create_task(work)
+
+    async def _cue(self, playlist: Playlist, phase_ns: int) -> None:
+        self._holds = ""
+        try:
+            await self._player.load(playlist, phase_ns)
+            self._holds = fingerprint_of(playlist)
+            self.fault = ""
+        except MediaError as error:
+            self._complain(str(error))
+            await asyncio.sleep(MEDIA_RETRY_S)
+        except PlayerGone as error:
+            log.warning("cue given up: %s", error)
+
+    async def _play_at(self, at_own_ns: int) -> None:
+        await asyncio.sleep(max(0.0, ns_to_s(at_own_ns - self._clock.own_ns())))
+        try:
+            await self._player.play()
+        except PlayerGone as error:
+            log.warning("start given up: %s", error)
+
+    async def _ask_what_is_loaded(self) -> None:
+        try:
+            self._holds = await self._player.loaded()
+        except PlayerGone:
+            self._holds = ""
+
+    def _complain(self, fault: str) -> None:
+        if fault != self.fault:
+            log.error("%s", fault)
+        self.fault = fault
