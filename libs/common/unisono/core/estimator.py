@@ -18,7 +18,7 @@ lasts: half of it stays in the estimate, inside the bound.
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from unisono.core.clockmap import ClockMap
 from unisono.core.units import NS_PER_MS, NS_PER_S, PPB, MasterNs, OwnNs, scale_ppb
@@ -93,6 +93,10 @@ class ClockEstimator:
         self._skew_ppb = 0
         self._skew_bound_ppb = PRIOR_SKEW_PPB
         self._contradictions = 0
+        # The corridor's two sides at one reference instant; carried from there to any other.
+        self._reference_ns = 0
+        self._upper_ns: int | None = None
+        self._lower_ns: int | None = None
 
     def reset(self) -> None:
         """Forget everything: another master, another clock."""
@@ -100,6 +104,7 @@ class ClockEstimator:
         self._skew_ppb = 0
         self._skew_bound_ppb = PRIOR_SKEW_PPB
         self._contradictions = 0
+        self._upper_ns = self._lower_ns = None
 
     @property
     def min_rtt_ns(self) -> int | None:
@@ -124,12 +129,14 @@ class ClockEstimator:
 
         The bound holds as long as the skew stays within ``skew_bound_ppb`` of the estimate.
         """
-        upper_ns, lower_ns = self._corridor(now_ns)
-        if lower_ns is None:
+        if self._lower_ns is None:
             return None
-        if upper_ns is None:
+        since_ns = now_ns - self._reference_ns
+        lower_ns = self._lower_ns + scale_ppb(since_ns, self._skew_ppb - self._skew_bound_ppb)
+        if self._upper_ns is None:
             offset_ns, bound_ns = lower_ns + ONE_WAY_DELAY_NS, ONE_WAY_BOUND_NS
         else:
+            upper_ns = self._upper_ns + scale_ppb(since_ns, self._skew_ppb + self._skew_bound_ppb)
             offset_ns = (upper_ns + lower_ns) // 2
             bound_ns = max(0, upper_ns - lower_ns) // 2 + STAMP_FLOOR_NS
         return ClockMap(now_ns, offset_ns, self._skew_ppb, bound_ns, self._skew_bound_ppb)
@@ -143,50 +150,58 @@ class ClockEstimator:
                 return
             self.reset()
         self._contradictions = 0
-        number = at_ns // BIN_NS
-        if not self._bins or self._bins[-1].number < number:
-            self._learn_skew()
-            self._bins.append(_Bin(number))
+        if not self._bins or self._bins[-1].number < at_ns // BIN_NS:
+            self._open_bin(at_ns)
         newest = self._bins[-1]
-        self._bins[-1] = replace(
-            newest,
+        self._bins[-1] = _Bin(
+            newest.number,
             upper=self._tighter(newest.upper, upper, sign=1),
             lower=self._tighter(newest.lower, lower, sign=-1),
             rtt_ns=min((r for r in (newest.rtt_ns, rtt_ns) if r is not None), default=None),
         )
+        if upper is not None:
+            new_ns = self._at_reference_ns(upper, sign=1)
+            self._upper_ns = new_ns if self._upper_ns is None else min(self._upper_ns, new_ns)
+        if lower is not None:
+            new_ns = self._at_reference_ns(lower, sign=-1)
+            self._lower_ns = new_ns if self._lower_ns is None else max(self._lower_ns, new_ns)
+
+    def _open_bin(self, at_ns: int) -> None:
+        """Start the next bin: learn from the finished ones, and fold them into the corridor."""
+        self._learn_skew()
+        self._bins.append(_Bin(at_ns // BIN_NS))
+        self._reference_ns = at_ns
+        uppers = [self._at_reference_ns(b.upper, sign=1) for b in self._bins if b.upper]
+        lowers = [self._at_reference_ns(b.lower, sign=-1) for b in self._bins if b.lower]
+        self._upper_ns = min(uppers, default=None)
+        self._lower_ns = max(lowers, default=None)
 
     def _tighter(self, old: _Limit | None, new: _Limit | None, *, sign: int) -> _Limit | None:
-        """The limit that confines more at the newer one's time; ``sign`` is 1 for upper ones."""
+        """The limit that confines more; ``sign`` is 1 for upper ones, -1 for lower ones."""
         if old is None or new is None:
             return new or old
-        return new if sign * (new.offset_ns - self._aged_ns(old, new.at_ns, sign)) <= 0 else old
+        gain_ns = self._at_reference_ns(old, sign=sign) - self._at_reference_ns(new, sign=sign)
+        return new if sign * gain_ns >= 0 else old
 
-    def _aged_ns(self, limit: _Limit, at_ns: int, sign: int) -> int:
-        """What ``limit`` still says at ``at_ns``: carried on by the skew, loosened by its doubt."""
-        since_ns = at_ns - limit.at_ns
-        carried_ns = limit.offset_ns + scale_ppb(since_ns, self._skew_ppb)
-        return carried_ns + sign * scale_ppb(abs(since_ns), self._skew_bound_ppb)
+    def _at_reference_ns(self, limit: _Limit, *, sign: int) -> int:
+        """Where the line of ``limit`` passes the reference instant.
 
-    def _corridor(self, at_ns: int) -> tuple[int | None, int | None]:
-        """Tightest upper and lower limit of the offset at ``at_ns``."""
-        upper_ns = min(
-            (self._aged_ns(b.upper, at_ns, 1) for b in self._bins if b.upper), default=None
-        )
-        lower_ns = max(
-            (self._aged_ns(b.lower, at_ns, -1) for b in self._bins if b.lower), default=None
-        )
-        return upper_ns, lower_ns
+        What a limit says later is carried on by the skew and loosened by the skew's doubt: a
+        straight line, the same slope for all limits of a side. So one comparison, at any one
+        instant, tells which confines more at all later ones.
+        """
+        slope_ppb = self._skew_ppb + sign * self._skew_bound_ppb
+        return limit.offset_ns + scale_ppb(self._reference_ns - limit.at_ns, slope_ppb)
 
     def _contradicts(self, upper: _Limit | None, lower: _Limit | None) -> bool:
         """Whether a new constraint cannot be true together with the corridor so far."""
-        if upper is not None:
-            _, least_ns = self._corridor(upper.at_ns)
-            if least_ns is not None and upper.offset_ns < least_ns - CONTRADICTION_NS:
+        if upper is not None and self._lower_ns is not None:
+            least_ns = self._lower_ns - CONTRADICTION_NS
+            if self._at_reference_ns(upper, sign=-1) < least_ns:
                 return True
-        if lower is not None:
-            most_ns, _ = self._corridor(lower.at_ns)
-            if most_ns is not None and lower.offset_ns > most_ns + CONTRADICTION_NS:
-                return True
+        if lower is not None and self._upper_ns is not None:
+            most_ns = self._upper_ns + CONTRADICTION_NS
+            return self._at_reference_ns(lower, sign=1) > most_ns
         return False
 
     def _learn_skew(self) -> None:
