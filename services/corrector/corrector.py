@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 # Ten looks a second: the speed's own delay is several times longer, so more would only cost.
 STEP_S = 0.1
+# Before the first word: lower than any revision.
+_UNKNOWN = -1
 # One per cent is 10_000_000 ppb.
 PPB_PER_PCT = 10_000_000
 
@@ -77,7 +79,7 @@ class Corrector:
         self._base_flags = flags
         self._helm = helm
         self._clock = clock
-        self._revision = -1
+        self._revision = _UNKNOWN
         self._assignment: _Assignment | None = None
         self._guidance = Guidance()
         self._steering = SteeringState()
@@ -121,6 +123,9 @@ class Corrector:
             return self._sample(None, PlayerState.SEEKING, None, assignment)
         seen = await self._helm.look(playlist)
         target = self._guide(assignment, flags)
+        if self._revision == _UNKNOWN:
+            # Just restarted: a picture that runs is left alone until the cloud's word is known.
+            return self._sample(None, seen.sample.state, None, None)
         self._steering, actions = steer(
             self._steering,
             target=target,

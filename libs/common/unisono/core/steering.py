@@ -126,7 +126,7 @@ def steer(
 ) -> Step:
     """One look, one decision. ``target`` None: nothing is to be played."""
     if target is None:
-        if state.stage is Stage.IDLE:
+        if state.stage is Stage.IDLE and seen.sample.state in _SHOWS_NOTHING:
             return state, ()
         return SteeringState(seeks=state.seeks, speed_changes=state.speed_changes), (Stop(),)
     return _BY_PLAYER_STATE[seen.sample.state](state, _Look(target, seen, rules, now_ns))
@@ -232,6 +232,8 @@ def _correct(state: SteeringState, drift_ns: int, look: _Look) -> Step:
     speed = look.target.timeline.speed * (1.0 + after.correction_ppb / PPB)
     return replace(state, speed_changes=state.speed_changes + 1), (SetSpeed(speed),)
 
+
+_SHOWS_NOTHING = {PlayerState.ABSENT, PlayerState.IDLE, PlayerState.SEEKING}
 
 _BY_PLAYER_STATE: dict[PlayerState, Callable[[SteeringState, _Look], Step]] = {
     PlayerState.ABSENT: _when_absent,
