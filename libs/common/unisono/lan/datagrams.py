@@ -1,0 +1,118 @@
+"""Datagrams for the probes, stamped where they arrive: in the kernel.
+
+A stamp taken by the interpreter would contain its own waiting for the processor.
+"""
+
+import asyncio
+import errno
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from unisono.core.units import NS_PER_S, OwnNs
+from unisono.lan.errors import AddressInUse, LanError
+from unisono.lan.paths import Endpoint
+
+# deliver(data, sender, received at)
+DeliverDatagram = Callable[[bytes, Endpoint, OwnNs], None]
+
+# Longer ones are cut here, and refused for their size.
+MAX_DATAGRAM: Final = 512
+# Read per wake-up at most, so that a flood cannot hold up the beat.
+READ_AT_ONCE: Final = 32
+EXPEDITED_FORWARDING: Final = 0xB8
+
+_SO_TIMESTAMPNS: Final = 35  # Linux; its message is a struct timespec of the wall clock
+_TIMESPEC: Final = struct.Struct("@ll")
+_ANCILLARY: Final = socket.CMSG_SPACE(_TIMESPEC.size)
+
+
+class DatagramLink(Protocol):
+    """A socket for datagrams, or its twin in memory."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it listens."""
+        ...
+
+    def listen(self, deliver: DeliverDatagram) -> None:
+        """Start handing datagrams to ``deliver``, in the event loop."""
+        ...
+
+    def send(self, data: bytes, to: Endpoint) -> bool:
+        """Send now or not at all; False when the network did not take it."""
+        ...
+
+    def close(self) -> None:
+        """Stop; nothing is delivered afterwards."""
+        ...
+
+
+class UdpLink:
+    """A UDP socket; port 0 lets the kernel choose. `AddressInUse`, `LanError` at construction."""
+
+    def __init__(self, address: str, port: int = 0) -> None:
+        self._deliver: DeliverDatagram | None = None
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        try:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
+            self._socket.bind((address, port))
+        except OSError as error:
+            self._socket.close()
+            if error.errno == errno.EADDRINUSE:
+                raise AddressInUse(
+                    f"UDP port {port} is in use: set UNISONO_PROBE_PORT to a free one"
+                ) from None
+            raise LanError(f"cannot listen on UDP {address}:{port}: {error.strerror}") from None
+        self.endpoint = Endpoint(*self._socket.getsockname()[:2])
+
+    def listen(self, deliver: DeliverDatagram) -> None:
+        """Start reading."""
+        self._deliver = deliver
+        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
+
+    def send(self, data: bytes, to: Endpoint) -> bool:
+        """One datagram, at once."""
+        try:
+            self._socket.sendto(data, (to.address, to.port))
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Stop reading and close."""
+        if self._socket.fileno() >= 0:
+            if self._deliver is not None:
+                asyncio.get_running_loop().remove_reader(self._socket.fileno())
+            self._socket.close()
+        self._deliver = None
+
+    def _read(self) -> None:
+        for _ in range(READ_AT_ONCE):
+            try:
+                data, ancillary, _, sender = self._socket.recvmsg(MAX_DATAGRAM, _ANCILLARY)
+            except OSError:  # nothing more, or an error of an earlier send
+                return
+            if self._deliver is None:
+                return
+            self._deliver(data, Endpoint(*sender[:2]), arrival_ns(ancillary))
+
+
+def arrival_ns(ancillary: list[tuple[int, int, bytes]]) -> OwnNs:
+    """When a datagram reached the kernel, on the own monotonic clock.
+
+    The kernel stamps by the wall clock; what has passed since is measured on it, and taken off
+    the monotonic clock. A wall clock set in between shows as an absurd wait: then it is "now".
+    """
+    wall_ns, now_ns = time.time_ns(), time.monotonic_ns()
+    for level, kind, content in ancillary:
+        if (level, kind, len(content)) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS, _TIMESPEC.size):
+            seconds, nanoseconds = _TIMESPEC.unpack(content)
+            waited_ns = wall_ns - (seconds * NS_PER_S + nanoseconds)
+            if 0 <= waited_ns < NS_PER_S:
+                return OwnNs(now_ns - waited_ns)
+    return OwnNs(now_ns)

@@ -1,0 +1,254 @@
+"""The master's part: the beat on the LAN, and answers to probes."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from services.beacon.counters import Counters
+from services.beacon.memory import Memory
+from services.beacon.origin import Instant, Origin, View, first_origin, wall_origin
+from services.beacon.parts import Spawn
+from services.beacon.ways import Ways
+from unisono.bus.topics import Timing
+from unisono.config import Flags
+from unisono.core.clockmap import identity
+from unisono.core.session import Role, SessionSpec
+from unisono.core.timeline import Timeline
+from unisono.core.units import NS_PER_S, MasterNs, OwnNs
+from unisono.lan.paths import BeaconPublisher, Endpoint
+from unisono.lan.probes import ProbeResponder
+from unisono.runtime import Clock, repeat
+from unisono.wire import (
+    Beacon,
+    BeaconState,
+    KeyRing,
+    Refused,
+    encode_beacon,
+    first_seq,
+    playlist_fingerprint,
+)
+
+PATH: Final = "self"
+# Numbers are reserved in local state this far ahead: a write every minute or two, at 20 Hz.
+RESERVE: Final = 4_096
+# How long and how often the end of a session is told, for the case that one is lost.
+FAREWELLS: Final = 4
+FAREWELL_WAIT_S: Final = 0.03
+LOG_EVERY_NS: Final = 10 * NS_PER_S
+
+_log = logging.getLogger("unisono.beacon")
+
+
+class Master:
+    """Leads one term of a session; opened once, closed once."""
+
+    role = Role.MASTER
+
+    def __init__(
+        self,
+        spec: SessionSpec,
+        device_id: str,
+        *,
+        ways: Ways,
+        flags: Flags,
+        memory: Memory,
+        counters: Counters,
+        clock: Clock,
+        view: View | None,
+        spawn: Spawn,
+        on_change: Callable[[], None],
+    ) -> None:
+        self._spec = spec
+        self._device_id = device_id
+        self._ways = ways
+        self._flags = flags
+        self._memory = memory
+        self._counters = counters
+        self._clock = clock
+        self._inherited = view
+        self._spawn = spawn
+        self._on_change = on_change
+        self._keys = KeyRing(bytes.fromhex(spec.secret_hex), spec.session_id, spec.term)
+        self._key = self._keys.key_of_term(spec.term)
+        self._fingerprint = playlist_fingerprint(spec.playlist)
+        self._length_ns = spec.playlist.length_ns
+        self._origin: Origin | None = None
+        self._publishers: Sequence[BeaconPublisher] = ()
+        self._responder: ProbeResponder | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._seq = 0
+        self._ceiling = 0
+        self._sent_ns: OwnNs | None = None
+        self._since_ns: OwnNs | None = None
+        self._beat = _Beat(flags.lan_beacon_hz)
+
+    @property
+    def term(self) -> int:
+        """The term it leads."""
+        return self._spec.term
+
+    async def open(self) -> None:
+        """Take the ports, find the timeline's origin and start the beat; may raise `LanError`."""
+        session_id, term = self._spec.session_id, self._spec.term
+        stored_ns = await self._memory.origin(session_id)
+        ceiling = await self._memory.seq_ceiling(session_id, term)
+        now = self._now()
+        self._seq = first_seq(now.own_ns, ceiling)
+        self._origin = first_origin(
+            start_at_ms=self._spec.start_at_ms,
+            length_ns=self._length_ns,
+            now=now,
+            view=self._inherited,
+            stored_own_ns=stored_ns,
+        )
+        self._responder = ProbeResponder(
+            self._ways.probe_listener(),
+            self._keys,
+            term=term,
+            device_id=self._device_id,
+            on_refused=self._refuse_probe,
+        )
+        self._publishers = self._ways.publishers(self._flags)
+        for publisher in self._publishers:
+            await publisher.open()
+        if self._origin.settled:
+            self._keep(self._memory.keep_origin(session_id, self._origin.own_ns))
+        self._start(repeat(1.0 / self._flags.lan_beacon_hz, self._send))
+        _log.info("leading %s, term %d, from seq %d", session_id, term, self._seq)
+
+    async def close(self, *, ended: bool = False) -> None:
+        """Stop the beat and free the ports; ``ended``: tell the followers that all is over."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if ended and self._sent_ns is not None:
+            for _ in range(FAREWELLS):
+                self._emit(BeaconState.STOPPED)
+                await asyncio.sleep(FAREWELL_WAIT_S)
+        for publisher in self._publishers:
+            await publisher.close()
+        if self._responder is not None:
+            self._responder.close()
+
+    def view(self) -> View | None:
+        """What it plays by: its own clock is the master's."""
+        if self._origin is None:
+            return None
+        timeline = Timeline(self._origin.own_ns, self._length_ns)
+        return View(self._spec.session_id, timeline, identity(self._clock.own_ns()))
+
+    def timing(self) -> Timing:
+        """What the other processes of this device are told."""
+        view = self.view()
+        return Timing(
+            session_id=self._spec.session_id,
+            term=self._spec.term,
+            role=Role.MASTER,
+            clock_map=view.clock_map if view is not None else None,
+            timeline=view.timeline if view is not None else None,
+            beacon_own_ns=self._sent_ns,
+            stable_since_own_ns=self._since_ns,
+            path=PATH,
+        )
+
+    def _now(self) -> Instant:
+        """Both clocks at one instant: of three readings the least interrupted one."""
+        own_ns, wall_ns = self._clock.own_ns, self._clock.wall_ns
+        readings = [(own_ns(), wall_ns(), own_ns()) for _ in range(3)]
+        before_ns, there_ns, after_ns = min(readings, key=lambda r: r[2] - r[0])
+        return Instant(OwnNs((before_ns + after_ns) // 2), there_ns)
+
+    async def _send(self) -> None:
+        """One beat."""
+        first = self._sent_ns is None
+        self._settle()
+        sent_ns = self._emit(BeaconState.PLAYING)
+        self._beat.note(sent_ns)
+        if first:
+            self._since_ns = sent_ns
+            self._on_change()
+        if self._seq + RESERVE // 2 > self._ceiling:
+            self._ceiling = self._seq + RESERVE
+            names = (self._spec.session_id, self._spec.term)
+            self._keep(self._memory.keep_seq_ceiling(*names, self._ceiling))
+        self._beat.log(sent_ns, self._counters)
+
+    def _settle(self) -> None:
+        """Until the start the wall clock has the last word; then the origin stands for ever."""
+        assert self._origin is not None  # noqa: S101 - opened
+        if self._origin.settled:
+            return
+        self._origin = wall_origin(self._spec.start_at_ms, self._now())
+        if self._origin.settled:
+            self._keep(self._memory.keep_origin(self._spec.session_id, self._origin.own_ns))
+
+    def _emit(self, state: BeaconState) -> OwnNs:
+        """Send one beacon on every path; returns the instant that it speaks of."""
+        assert self._origin is not None  # noqa: S101 - opened
+        own_ns = self._clock.own_ns()
+        phase_ns = Timeline(self._origin.own_ns, self._length_ns).phase_ns(own_ns)
+        beacon = Beacon(
+            session_id=self._spec.session_id,
+            term=self._spec.term,
+            master_device_id=self._device_id,
+            seq=self._seq,
+            sent_ns=MasterNs(own_ns),
+            phase_ns=phase_ns,
+            speed=1.0,
+            state=state,
+            playlist=self._fingerprint,
+        )
+        if phase_ns < 0 and state is BeaconState.PLAYING:
+            beacon = replace(beacon, state=BeaconState.CUED)
+        frame = encode_beacon(beacon, self._key)
+        taken = [publisher.send(frame) for publisher in self._publishers]
+        self._counters.sent += any(taken)
+        self._counters.unsent += taken.count(False)
+        self._seq += 1
+        self._sent_ns = own_ns
+        return own_ns
+
+    def _refuse_probe(self, refused: Refused, asker: Endpoint) -> None:
+        self._counters.refuse(refused, f"probe of {asker}")
+
+    def _keep(self, writing: Coroutine[Any, Any, None]) -> None:
+        """Write to local state beside the beat, which never waits for it."""
+        self._start(writing)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._spawn(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class _Beat:
+    """How regular the beat is, for one line of log every ten seconds."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self._period_ns = NS_PER_S / rate_hz
+        self._last_ns: int | None = None
+        self._logged_ns: int | None = None
+        self._worst_ns = 0.0
+        self._count = 0
+
+    def note(self, sent_ns: int) -> None:
+        """A beacon was sent."""
+        if self._last_ns is not None:
+            off_ns = abs(sent_ns - self._last_ns - self._period_ns)
+            self._worst_ns = max(self._worst_ns, off_ns)
+        self._last_ns = sent_ns
+        self._count += 1
+
+    def log(self, now_ns: int, counters: Counters) -> None:
+        """Say so, if it is time."""
+        if self._logged_ns is None:
+            self._logged_ns, self._count = now_ns, 0
+        elif now_ns - self._logged_ns >= LOG_EVERY_NS:
+            rate_hz = self._count * NS_PER_S / (now_ns - self._logged_ns)
+            _log.info(
+                "sent %d beacons, %.2f Hz, jitter up to %.2f ms, %d sends refused",
+                *(counters.sent, rate_hz, self._worst_ns / 1e6, counters.unsent),
+            )
+            self._logged_ns, self._count, self._worst_ns = now_ns, 0, 0.0

@@ -1,0 +1,165 @@
+"""PGM multicast: between two network namespaces where this libzmq has it, and what is said where not.
+
+What cannot be tested here is not collected: a machine either has PGM or it has not.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.beacon_process import BeaconDevice, make_member
+from unisono.lan.errors import LanError
+from unisono.lan.paths import Multicast
+from unisono.lan.pgm import PgmSubscriber, has_pgm
+from unisono.lan.pgm_child import MIN_WINDOW_PACKETS, endpoint, window_packets
+
+GROUP, PORT = "239.192.76.9", 7699
+
+
+def test_the_repair_window_is_no_single_packet() -> None:
+    assert window_packets >= MIN_WINDOW_PACKETS
+
+
+@pytest.mark.parametrize(
+    ("interface", "group", "port"),
+    [
+        ("eth0", GROUP, PORT),
+        ("", GROUP, PORT),
+        ("127.0.0.1", "films.example", PORT),
+        ("127.0.0.1", "10.0.0.1", PORT),
+        ("127.0.0.1", GROUP, 0),
+        ("127.0.0.1", GROUP, 99_999),
+    ],
+)
+async def test_what_libzmq_would_abort_or_hang_on_never_reaches_it(
+    interface: str, group: str, port: int
+) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        endpoint(interface, group, port)
+    with pytest.raises(LanError, match="UNISONO_MULTICAST_GROUP"):
+        await PgmSubscriber(Multicast(interface, group, port)).open(lambda _: None)
+
+
+if not has_pgm():
+
+    async def test_a_child_that_cannot_start_is_retried_and_counted() -> None:
+        subscriber = PgmSubscriber(Multicast("127.0.0.1", GROUP, PORT))
+        await subscriber.open(lambda _: None)
+        try:
+            async with asyncio.timeout(10):
+                while subscriber.restarts < 2:
+                    await asyncio.sleep(0.02)
+        finally:
+            await subscriber.close()
+
+    async def test_asked_for_by_name_the_process_says_in_one_sentence_what_to_do(
+        short_dir: Path,
+    ) -> None:
+        environment = {"SYNC_LAN_TRANSPORT": "pgm"}
+        device = BeaconDevice(make_member("dev-a"), short_dir, "redis://127.0.0.1:1/0", environment)
+        await device.start()
+        assert device.process is not None
+        assert await device.process.wait() == 2
+        (line,) = device.log().splitlines()
+        assert "SYNC_LAN_TRANSPORT=pgm: this machine's libzmq has no PGM; use tcp or auto" in line
+
+else:
+
+    @pytest.fixture
+    def namespaces() -> Iterator[tuple[str, str]]:
+        """Two network namespaces joined by one cable: 10.76.9.1 and 10.76.9.2."""
+        names = (f"uni-a-{os.getpid()}", f"uni-b-{os.getpid()}")
+
+        def ip(*words: str) -> None:
+            subprocess.run(("ip", *words), check=True)
+
+        for name in names:
+            ip("netns", "add", name)
+        try:
+            a, b = names
+            ip("-n", a, "link", "add", "lan0", "type", "veth", "peer", "lan0", "netns", b)
+            for name, address in ((a, "10.76.9.1/24"), (b, "10.76.9.2/24")):
+                ip("-n", name, "addr", "add", address, "dev", "lan0")
+                ip("-n", name, "link", "set", "lan0", "up")
+                ip("-n", name, "link", "set", "lo", "up")
+            yield names
+        finally:
+            for name in names:
+                ip("netns", "del", name)
+
+    class Peer:
+        """One end, in its namespace; ``told`` is its newest line."""
+
+        def __init__(self, process: asyncio.subprocess.Process) -> None:
+            self.process = process
+            self.told: dict[str, Any] = {}
+            self.heard = 0
+            self.reading = asyncio.create_task(self._read())
+
+        async def _read(self) -> None:
+            assert self.process.stdout is not None
+            async for line in self.process.stdout:
+                self.told = json.loads(line)
+                self.heard += self.told.get("frames", 0)
+
+        async def until(self, condition: Callable[[], object]) -> None:
+            async with asyncio.timeout(15):
+                while not condition():
+                    await asyncio.sleep(0.01)
+
+    @contextlib.asynccontextmanager
+    async def peer(namespace: str, role: str, address: str) -> AsyncIterator[Peer]:
+        process = await asyncio.create_subprocess_exec(
+            *("ip", "netns", "exec", namespace, sys.executable, "-m", "tests.support.pgm_peer"),
+            *(role, address, GROUP, str(PORT)),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        made = Peer(process)
+        try:
+            yield made
+        finally:
+            process.terminate()
+            await process.wait()
+            await made.reading
+
+    @pytest.mark.root
+    async def test_beacons_cross_and_one_empty_datagram_costs_a_child_only(
+        namespaces: tuple[str, str],
+    ) -> None:
+        a, b = namespaces
+        async with peer(a, "pub", "10.76.9.1") as pub, peer(b, "sub", "10.76.9.2") as sub:
+            await sub.until(lambda: sub.heard > 10)
+            assert 0 <= sub.told["ages_ns"][0] < 1_000_000_000
+            attack = (
+                "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
+                "s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF,"
+                "socket.inet_aton('10.76.9.1'));"
+                f"s.sendto(b'', ('{GROUP}', {PORT}))"
+            )
+            subprocess.run(("ip", "netns", "exec", a, sys.executable, "-c", attack), check=True)
+            await sub.until(lambda: sub.told["restarts"] >= 1)
+            heard = sub.heard
+            await sub.until(lambda: sub.heard > heard + 10)
+            # The publisher's child too may be killed at any time.
+            os.kill(pub.told["pid"], 9)
+            await pub.until(lambda: pub.told["restarts"] >= 1)
+            heard = sub.heard
+            await sub.until(lambda: sub.heard > heard + 10)
+            assert pub.process.returncode is None
+            assert sub.process.returncode is None
+
+    @pytest.mark.root
+    async def test_no_child_outlives_its_parent(namespaces: tuple[str, str]) -> None:
+        async with peer(namespaces[1], "sub", "10.76.9.2") as sub:
+            await sub.until(lambda: sub.told.get("pid"))
+            pid = sub.told["pid"]
+            sub.process.kill()
+            await sub.until(lambda: not Path(f"/proc/{pid}").exists())

@@ -1,0 +1,99 @@
+"""A real control plane for tests: uvicorn on a free port of loopback, over any store."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+
+from services.control_plane.app import create_app, wall_ms
+from services.control_plane.main import _Server
+from services.control_plane.settings import ControlSettings
+from unisono.state import DocumentStore, RedisStore
+
+OPERATOR_TOKEN = "operators-only-0123456789"
+OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+FILM = {"uri": "film.mp4", "duration_ms": 60_000}
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """A running control plane and a client of it; helpers do what operators and devices do."""
+
+    url: str
+    http: httpx.AsyncClient
+
+    async def enrol(self, device_id: str, site: str = "lobby") -> str:
+        """Enrol a device; its bearer token, ``DEVICE_ID.SECRET``."""
+        path = f"/v1/sites/{site}/enroll-tokens"
+        made = await self.http.post(path, json={}, headers=OPERATOR)
+        body = {"token": made.json()["tokens"][0], "device_id": device_id}
+        reply = await self.http.post("/v1/device/enroll", json=body)
+        assert reply.status_code == 201, reply.text
+        return f"{device_id}.{reply.json()['secret']}"
+
+    async def beat(self, bearer: str, **fields: Any) -> dict[str, Any]:
+        """A heartbeat of that device."""
+        body = {"address": "127.0.0.1", "beacon_port": 7600, "probe_port": 7601} | fields
+        reply = await self.http.post("/v1/device/heartbeat", json=body, headers=as_device(bearer))
+        assert reply.status_code == 200, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    async def commands(self, bearer: str, after: int = 0) -> list[dict[str, Any]]:
+        """What waits for that device."""
+        reply = await self.http.get(
+            "/v1/device/commands", params={"after": after}, headers=as_device(bearer)
+        )
+        assert reply.status_code == 200, reply.text
+        found: list[dict[str, Any]] = reply.json()["commands"]
+        return found
+
+    async def operate(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A successful POST of an operator."""
+        reply = await self.http.post(path, json=body or {}, headers=OPERATOR)
+        assert reply.is_success, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    async def show(self, path: str) -> dict[str, Any]:
+        """A successful GET of an operator."""
+        reply = await self.http.get(path, headers=OPERATOR)
+        assert reply.is_success, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+
+def as_device(bearer: str) -> dict[str, str]:
+    """The header of a device."""
+    return {"Authorization": f"Bearer {bearer}"}
+
+
+@contextlib.asynccontextmanager
+async def running_control_plane(
+    redis_url: str,
+    now_ms: Callable[[], int] = wall_ms,
+    port: int = 0,
+    **settings: Any,
+) -> AsyncIterator[ControlPlane]:
+    """Serve until the block ends."""
+    values = {"operator_token": OPERATOR_TOKEN, "redis_url": redis_url} | settings
+    store = DocumentStore(RedisStore(redis_url))
+    app = create_app(ControlSettings(**values), store, now_ms)
+    listening = socket.create_server(("127.0.0.1", port))
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server = _Server(
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    try:
+        async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+            yield ControlPlane(url, http)
+    finally:
+        server.should_exit = True
+        await serving
+        listening.close()

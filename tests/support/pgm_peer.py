@@ -1,0 +1,41 @@
+"""One end of a PGM path in a process of its own: ``pgm_peer pub|sub INTERFACE GROUP PORT``.
+
+``pub`` sends a numbered frame every 20 ms; both print one JSON line every 50 ms.
+"""
+
+import asyncio
+import json
+import sys
+
+from unisono.lan.paths import Batch, Multicast, own_ns
+from unisono.lan.pgm import PgmPublisher, PgmSubscriber
+
+
+async def publish(where: Multicast) -> None:
+    publisher = PgmPublisher(where)
+    await publisher.open()
+    for number in range(1_000_000):
+        publisher.send(b"frame %d" % number)
+        await asyncio.sleep(0.02)
+        print(json.dumps({"restarts": publisher.restarts, "pid": publisher.child.pid}), flush=True)  # noqa: T201
+
+
+async def subscribe(where: Multicast) -> None:
+    heard: list[Batch] = []
+    subscriber = PgmSubscriber(where)
+    await subscriber.open(heard.append)
+    while True:
+        await asyncio.sleep(0.05)
+        now_ns = own_ns()
+        frames = [frame.decode() for batch in heard for frame in batch.frames]
+        ages_ns = [now_ns - batch.received_ns for batch in heard]
+        told = {"frames": len(frames), "last": frames[-1:], "ages_ns": ages_ns[-1:]}
+        told |= {"restarts": subscriber.restarts, "pid": subscriber.child.pid}
+        print(json.dumps(told), flush=True)  # noqa: T201
+        heard.clear()
+
+
+if __name__ == "__main__":
+    role, interface, group, port = sys.argv[1:5]
+    place = Multicast(interface, group, int(port))
+    asyncio.run(publish(place) if role == "pub" else subscribe(place))

@@ -1,0 +1,66 @@
+"""A real Redis-compatible server for tests, on a unix socket in a short directory."""
+
+import contextlib
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from services.cli.demo.embedded import server_command
+
+
+@dataclass(frozen=True, slots=True)
+class RedisServer:
+    """Where the server listens; ``pid`` is there for tests that stop and continue it."""
+
+    socket: Path
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """The URL of its first database."""
+        return self.url_of(0)
+
+    def url_of(self, database: int) -> str:
+        """The URL of one of its 16 databases."""
+        return f"unix://{self.socket}?db={database}"
+
+    def flush(self) -> None:
+        """Empty all databases."""
+        with redis.Redis(unix_socket_path=str(self.socket)) as client:
+            client.flushall()
+
+
+@contextlib.contextmanager
+def start_redis() -> Iterator[RedisServer]:
+    """Run a server until the block ends."""
+    directory = Path(tempfile.mkdtemp(prefix="uni-redis-", dir="/tmp"))
+    socket = directory / "redis.sock"
+    command = server_command(socket, databases=16)
+    with (directory / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        _await_ready(process, socket)
+        yield RedisServer(socket, process.pid)
+    finally:
+        process.terminate()
+        process.wait(10)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _await_ready(process: "subprocess.Popen[bytes]", socket: Path) -> None:
+    deadline_s = time.monotonic() + 10
+    while time.monotonic() < deadline_s and process.poll() is None:
+        with (
+            contextlib.suppress(redis.RedisError),
+            redis.Redis(unix_socket_path=str(socket)) as one,
+        ):
+            one.ping()
+            return
+        time.sleep(0.01)
+    raise RuntimeError("the Redis-compatible server did not start")
