@@ -1,0 +1,1 @@
+"""The cloud-bridge: the one process of a device that talks to the control plane."""

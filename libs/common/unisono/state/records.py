@@ -1,0 +1,75 @@
+"""What the control plane keeps of each device, besides the sessions: frozen, stored as JSON."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolToken:
+    """A one-time token of a site; once spent it stays, so that it cannot be spent again."""
+
+    expires_ms: int | None
+    spent_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """An enrolled device. The secret itself is kept nowhere."""
+
+    device_id: str
+    secret_sha256: str
+    enrolled_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatReport:
+    """What a device said in its last heartbeat, and when (server time)."""
+
+    at_ms: int
+    address: str
+    beacon_port: int
+    probe_port: int
+    player: str = ""
+    version: str = ""
+    session_id: str = ""
+    term: int = 0
+    revision: int = 0
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftFigures:
+    """Drift over one span of time, ms: ``mean`` is signed, the others are of |drift|."""
+
+    count: int
+    mean: float | None = None
+    mean_abs: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    max: float | None = None
+    within_50ms_ratio: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeReport:
+    """What a device said in its last sync status, and when (server time)."""
+
+    at_ms: int
+    session_id: str
+    term: int
+    role: str
+    mode: str
+    player_state: str
+    drift_ms: DriftFigures
+    speed: float = 1.0
+    seeks: int = 0
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """How a command ended, as its device said."""
+
+    outcome: str
+    detail: str
+    at_ms: int
