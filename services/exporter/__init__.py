@@ -1,0 +1,1 @@
+"""Exporter: serves what the other processes of the device say on its bus as metrics."""

@@ -1,0 +1,1 @@
+"""What a device tells of itself: one table of metrics, their ledger, their exposition."""

@@ -1,0 +1,1 @@
+"""Measurements from outside: they ask the players and the kernel, never the product itself."""

@@ -1,0 +1,62 @@
+"""``python -m benchmarks [NAME …]``: run benchmarks on a demo of their own, or list them."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks import processes, spread
+from benchmarks.demo_child import demo, isolation
+from benchmarks.errors import BenchError
+
+# name -> what it measures, and the module that does on a running demo
+BENCHMARKS = {
+    "spread": ("how far apart the players are, asked of the players themselves", spread),
+    "processes": ("CPU and memory of a device's four processes", processes),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the named benchmarks one after the other on one demo; the worst exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
+    parser.add_argument("--list", action="store_true", help="list the benchmarks and stop")
+    parser.add_argument("--devices", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
+    parser.add_argument("--out", type=Path, help="directory for the figures as JSON")
+    arguments = parser.parse_args(argv)
+    if arguments.list:
+        for name, (meaning, _) in BENCHMARKS.items():
+            print(f"{name:12} {meaning}")
+        return 0
+    unknown = [name for name in arguments.names if name not in BENCHMARKS]
+    if unknown:
+        print(f"benchmarks: no {unknown[0]} here, only {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    try:
+        return _run(arguments)
+    except BenchError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    options, sentence = isolation()
+    print(f"demo of {arguments.devices} devices: {sentence}")
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    worst = 0
+    with demo([*options, "--devices", str(arguments.devices)]) as run_dir:
+        # Whatever is measured, it is measured of a show that runs.
+        for player in spread.find_players(run_dir, arguments.devices, spread.WAIT_S):
+            player.close()
+        for name in arguments.names or BENCHMARKS:
+            words = ["--run-dir", str(run_dir), "--seconds", str(arguments.seconds)]
+            if arguments.out:
+                words += ["--json", str(arguments.out / f"{name}.json")]
+            worst = max(worst, BENCHMARKS[name][1].main(words))
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
