@@ -1,0 +1,1 @@
+"""`unisono …`: what people type."""

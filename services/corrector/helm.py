@@ -99,13 +99,14 @@ class Helm:
     async def _cue(self, playlist: Playlist, phase_ns: int) -> None:
         self._holds = ""
         try:
+            await self._player.pause()  # a picture that runs would be taken over as it is
             await self._player.load(playlist, phase_ns)
             self._holds = fingerprint_of(playlist)
             self.fault = ""
         except MediaError as error:
             self._complain(str(error))
             await asyncio.sleep(MEDIA_RETRY_S)
-        except PlayerGone as error:
+        except PlayerError as error:
             log.warning("cue given up: %s", error)
 
     async def _play_at(self, at_own_ns: int) -> None:

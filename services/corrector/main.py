@@ -51,8 +51,7 @@ async def serve() -> None:
     finally:
         await helm.drop_job()
         await player.close()
-        subscriber.close()
-        publisher.close()
+        bus.close()
         await state.close()
 
 

@@ -67,6 +67,10 @@ def load_settings(values: Mapping[str, Value] | None = None) -> Settings:
     settings = load(Settings, PREFIX, os.environ if values is None else values)
     if not settings.device_id:
         raise ConfigError("UNISONO_DEVICE_ID is not set: enrol this device first")
+    if not settings.control_url.startswith(("http://", "https://")):
+        raise ConfigError(
+            f"UNISONO_CONTROL_URL={settings.control_url}: use an address like https://HOST"
+        )
     if len(os.fsencode(settings.run_dir)) > MAX_RUN_DIR_BYTES:
         raise ConfigError(
             f"UNISONO_RUN_DIR={settings.run_dir}: longer than {MAX_RUN_DIR_BYTES} bytes, "

@@ -1,0 +1,144 @@
+"""The control plane's API, as operators and the demo use it.
+
+ApiError
+ +-- ApiAwayError     no answer: not there yet, or gone; asking again may help
+ +-- ApiRefusedError  an answer that is no success; ``code`` is the control plane's own word
+"""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from unisono.core.units import ns_to_ms
+from unisono.runtime import UserError
+
+_TIMEOUT_S = 5.0
+_RETRY_S = 0.1
+
+
+class ApiError(UserError):
+    """A call that did not succeed; the message is one sentence."""
+
+
+class ApiAwayError(ApiError):
+    """No answer."""
+
+
+class ApiRefusedError(ApiError):
+    """Refused: ``status`` is HTTP's, ``code`` the control plane's."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class ControlApi:
+    """One control plane; ``token`` is the operators' bearer token ("" for none)."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self._url = url.rstrip("/")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        try:
+            self._client = httpx.AsyncClient(
+                base_url=self._url, headers=headers, timeout=_TIMEOUT_S, trust_env=False
+            )
+        except httpx.InvalidURL as error:
+            raise ApiError(f"{url}: {error}") from None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self._client.aclose()
+
+    async def wait_ready(self, limit_s: float) -> None:
+        """Return once it is healthy; the last failure after ``limit_s``."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + limit_s
+        while True:
+            try:
+                await self._call("GET", "/healthz")
+                return
+            except ApiError:
+                if loop.time() > deadline_s:
+                    raise
+            await asyncio.sleep(_RETRY_S)
+
+    async def make_tokens(self, site: str, count: int) -> list[str]:
+        """``count`` one-time enrolment tokens."""
+        reply = await self._call("POST", f"/v1/sites/{site}/enroll-tokens", {"count": count})
+        return [str(token) for token in reply["tokens"]]
+
+    async def enroll(self, token: str, device_id: str | None = None) -> dict[str, str]:
+        """Enrol with a token: ``device_id``, ``site`` and ``secret``."""
+        wish = {"device_id": device_id} if device_id else {}
+        reply = await self._call("POST", "/v1/device/enroll", {"token": token, **wish})
+        return {name: str(reply[name]) for name in ("device_id", "site", "secret")}
+
+    async def start_session(
+        self,
+        site: str,
+        device_ids: Sequence[str],
+        playlist: Sequence[tuple[str, float]],
+        *,
+        start_delay_s: float,
+        flags: dict[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """A new session of (uri, duration in ms) films; the session as the API shows it."""
+        body = {
+            "site": site,
+            "device_ids": list(device_ids),
+            "playlist": [{"uri": uri, "duration_ms": length} for uri, length in playlist],
+            "start_delay_ms": round(1000 * start_delay_s),
+            "flags": flags or {},
+        }
+        return await self._call("POST", "/v1/sessions", body)
+
+    async def stop_session(self, session_id: str) -> dict[str, Any]:
+        """Stop a session."""
+        return await self._call("POST", f"/v1/sessions/{session_id}/stop")
+
+    async def show_session(self, session_id: str) -> dict[str, Any]:
+        """The session now."""
+        return await self._call("GET", f"/v1/sessions/{session_id}")
+
+    async def _call(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        try:
+            reply = await self._client.request(method, path, json=body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            reason = str(error) or type(error).__name__
+            raise ApiAwayError(
+                f"the control plane at {self._url} does not answer: {reason}"
+            ) from None
+        try:
+            content = reply.json()
+        except ValueError:
+            content = None
+        if reply.is_success and isinstance(content, dict):
+            return content
+        problem = content.get("error", {}) if isinstance(content, dict) else {}
+        message = problem.get("message") or f"{self._url}{path} answered {reply.status_code}"
+        raise ApiRefusedError(reply.status_code, str(problem.get("code", "")), str(message))
+
+
+def playlist_of(films: Sequence[Path]) -> list[tuple[str, float]]:
+    """Films as the API wants them: absolute path and length in ms; UserError when unfit."""
+    from unisono.player.protocol import MediaError  # noqa: PLC0415  (only for films)
+    from unisono.player.testfilm import probe_duration_ns  # noqa: PLC0415
+
+    try:
+        return [(str(film.absolute()), ns_to_ms(probe_duration_ns(film))) for film in films]
+    except MediaError as error:
+        raise UserError(str(error)) from None

@@ -1,0 +1,112 @@
+"""What was asked of the demo, checked before anything is started."""
+
+import os
+import re
+import shutil
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.cli.demo.leftovers import DEFAULT_PARENT, DEFAULT_PREFIX, LOCK
+from unisono.config.settings import MAX_RUN_DIR_BYTES
+from unisono.runtime import UserError
+
+MAX_DEVICES = 32  # what one machine can decode is far less; the simulated player goes this far
+DEFAULT_CELL = (640, 360)
+PLAYERS = ("mpv", "sim")
+_TOOLS = {"mpv": "mpv", "ffmpeg": "ffmpeg", "ip": "iproute2", "unshare": "util-linux"}
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """One demo; ``seconds`` None runs until Ctrl-C, ``media`` None makes a film."""
+
+    devices: int = 3
+    seconds: float | None = None
+    media: Path | None = None
+    player: str = "mpv"
+    run_dir: Path | None = None
+    report: Path | None = None
+    isolate: bool = False
+    wall: tuple[int, int] | None = None
+    cell: tuple[int, int] = DEFAULT_CELL
+    port: int = 0
+
+
+def check(options: Options) -> None:
+    """UserError, one sentence, for what cannot work."""
+    if not 1 <= options.devices <= MAX_DEVICES:
+        raise UserError(f"--devices {options.devices}: use 1 to {MAX_DEVICES}")
+    if options.seconds is not None and not 0 < options.seconds < float("inf"):
+        raise UserError(f"--seconds {options.seconds:g}: use a number above 0")
+    if options.player not in PLAYERS:
+        raise UserError(f"--player {options.player}: use {' or '.join(PLAYERS)}")
+    if options.media is not None and not options.media.is_file():
+        raise UserError(f"--media {options.media}: there is no such file")
+    if options.wall is not None and options.wall[0] * options.wall[1] < options.devices:
+        columns, lines = options.wall
+        raise UserError(
+            f"--wall {columns}x{lines} has fewer cells than the {options.devices} devices"
+        )
+    if options.report is not None and not options.report.absolute().parent.is_dir():
+        raise UserError(f"--report {options.report}: its directory does not exist")
+    if options.isolate and os.geteuid() != 0:
+        raise UserError("--isolate makes network namespaces, so it needs root: use sudo")
+    _check_port(options.port)
+    _check_tools(options)
+
+
+def _check_port(port: int) -> None:
+    if not 0 <= port <= 65535:
+        raise UserError(f"--port {port}: use 1 to 65535")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = error.strerror or "cannot be used"
+            raise UserError(f"--port {port}: {reason}; choose another, or leave it out") from None
+
+
+def _check_tools(options: Options) -> None:
+    needed = ["mpv", "ffmpeg"] if options.player == "mpv" else []
+    needed += ["ip", "unshare"] if options.isolate else []
+    missing = [tool for tool in needed if shutil.which(tool) is None]
+    if missing:
+        packages = " ".join(_TOOLS[tool] for tool in missing)
+        hint = " (or use --player sim)" if "mpv" in missing else ""
+        raise UserError(
+            f"missing: {', '.join(missing)}. Type sudo apt-get install {packages}{hint}"
+        )
+
+
+def make_run_dir(options: Options) -> Path:
+    """The run's own directory, made and empty of sockets; UserError when it cannot be used."""
+    if options.run_dir is None:
+        return Path(tempfile.mkdtemp(prefix=DEFAULT_PREFIX, dir=DEFAULT_PARENT))
+    path = options.run_dir.absolute()
+    # Each device has a directory of its own inside, named as long as screen-32.
+    longest = len(os.fsencode(path)) + len("/screen-32")
+    if longest > MAX_RUN_DIR_BYTES:
+        raise UserError(
+            f"--run-dir {path}: longer than {MAX_RUN_DIR_BYTES - len('/screen-32')} bytes, "
+            "too long for the unix sockets inside; choose a shorter one"
+        )
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UserError(f"--run-dir {path}: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise UserError(f"--run-dir {path}: not writable")
+    if any(path.iterdir()) and not (path / LOCK).exists():
+        raise UserError(f"--run-dir {path}: holds what no demo has made; choose an empty directory")
+    return path
+
+
+def pair(option: str, text: str) -> tuple[int, int]:
+    """``3x1`` as (3, 1); UserError that names ``option`` when it is not two numbers above 0."""
+    match = re.fullmatch(r"([1-9]\d{0,4})[xX]([1-9]\d{0,4})", text)
+    if match is None:
+        raise UserError(f"{option} {text}: use two whole numbers, such as 3x1 or 640x360")
+    return int(match[1]), int(match[2])

@@ -1,0 +1,97 @@
+"""`unisono doctor`: what this machine has for a device, and what it lacks."""
+
+import argparse
+import ctypes
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+
+from unisono.runtime import UserError
+
+# Clocks within this bound of UTC start a session together well enough for cloud mode.
+_GOOD_BOUND_MS = 100.0
+# The kernel's own word for "nobody has set this clock for so long that it means nothing".
+_UNSYNCHRONISED_US = 16_000_000
+_ADJTIMEX_BYTES = 208  # sizeof(struct timex) with 64-bit long, and enough for 32-bit
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: ``needed`` parts that are not ``good`` fail the check-up."""
+
+    part: str
+    good: bool
+    text: str
+    needed: bool = True
+
+
+def run(_arguments: argparse.Namespace) -> int:
+    """Print the findings; 0 when nothing that is needed is missing."""
+    findings = list(examine())
+    for finding in findings:
+        mark = "ok  " if finding.good else ("MISS" if finding.needed else "note")
+        print(f"{mark}  {finding.part:<14} {finding.text}")
+    return int(any(finding.needed and not finding.good for finding in findings))
+
+
+def examine() -> Iterator[Finding]:
+    """Look at every part."""
+    yield Finding("python", True, platform.python_version())
+    yield _program("mpv", "plays the films: apt-get install mpv")
+    yield _program("ffmpeg", "makes test films: apt-get install ffmpeg", needed=False)
+    yield _redis()
+    yield _zmq()
+    yield clock_finding(*read_clock())
+
+
+def _program(name: str, absent: str, *, needed: bool = True) -> Finding:
+    path = shutil.which(name)
+    if path is None:
+        return Finding(name, False, f"absent; {absent}", needed)
+    try:
+        done = subprocess.run(
+            [path, "-version"], check=False, capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding(name, False, f"{path} does not run: {error}", needed)
+    lines = done.stdout.splitlines() or [path]
+    return Finding(name, done.returncode == 0, lines[0].partition(" Copyright")[0], needed)
+
+
+def _redis() -> Finding:
+    from services.cli.demo.embedded import server_binary  # noqa: PLC0415  (loaded when asked for)
+
+    try:
+        return Finding("redis", True, str(server_binary()))
+    except UserError as error:
+        return Finding("redis", False, str(error))
+
+
+def _zmq() -> Finding:
+    from unisono.lan.pgm import has_pgm  # noqa: PLC0415  (loads ZeroMQ)
+
+    version = f"pyzmq {metadata.version('pyzmq')}"
+    if has_pgm():
+        return Finding("zmq", True, f"{version}, with PGM multicast")
+    text = f"{version}, without PGM: beacons go over TCP; make setup PGM=1 builds it in"
+    return Finding("zmq", False, text, needed=False)
+
+
+def read_clock() -> tuple[int, int]:
+    """The kernel's estimates of the wall clock's error: (maximum, likely), us."""
+    buffer = (ctypes.c_long * (_ADJTIMEX_BYTES // ctypes.sizeof(ctypes.c_long) + 1))()
+    ctypes.CDLL(None, use_errno=True).adjtimex(buffer)  # with no mode set it only reads
+    return int(buffer[3]), int(buffer[4])
+
+
+def clock_finding(max_error_us: int, likely_error_us: int) -> Finding:
+    """What those estimates mean."""
+    if max_error_us >= _UNSYNCHRONISED_US:
+        text = "not synchronised with UTC: install chrony (LAN mode does without)"
+        return Finding("clock", False, text, needed=False)
+    bound_ms = max_error_us / 1000
+    text = f"within {bound_ms:.1f} ms of UTC at most, {likely_error_us / 1000:.1f} ms likely"
+    return Finding("clock", bound_ms <= _GOOD_BOUND_MS, text, needed=False)

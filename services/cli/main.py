@@ -1,0 +1,110 @@
+"""`unisono`: what people type. Each command's module is loaded only when it is asked for."""
+
+import argparse
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from unisono.config.table import ConfigError
+from unisono.runtime import EXIT_USAGE, UserError
+
+_DEFAULT_CONTROL = "http://127.0.0.1:8080"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit status. Bad input is one sentence on standard error, status 2."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        command = importlib.import_module(f"services.cli.{arguments.module}")
+        status: int = command.run(arguments)
+    except (UserError, ConfigError) as error:
+        print(f"unisono {arguments.command}: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        sys.stderr.close()
+        return 1
+    return status
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one sentence; the usage is a `--help` away."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with status 2."""
+        print(f"{self.prog}: {message}; {self.prog} --help says what it takes", file=sys.stderr)
+        raise SystemExit(EXIT_USAGE)
+
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction[_Parser]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="unisono", description="Screens that play as one.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_demo(commands)
+    _add(commands, "doctor", "doctor", "say what this machine has and what it lacks")
+    _add_enroll(commands)
+    _add_session(commands)
+    _add(commands, "flags", "flags", "print the tables of flags and settings (markdown)")
+    _add(commands, "clean", "demo.leftovers", "remove what demos that were killed left behind")
+    return parser
+
+
+def _add(commands: "_Commands", name: str, module: str, text: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    parser.set_defaults(module=module)
+    return parser
+
+
+def _add_demo(commands: "_Commands") -> None:
+    demo = _add(commands, "demo", "demo.command", "play one film in unison on this machine")
+    add = demo.add_argument
+    add("--devices", type=int, default=3, metavar="N", help="how many devices (default 3)")
+    add(
+        "--seconds",
+        type=float,
+        metavar="S",
+        help="stop S seconds after the start (default: Ctrl-C)",
+    )
+    add("--media", type=Path, metavar="FILE", help="film to play (default: a test film is made)")
+    add("--player", default="mpv", metavar="mpv|sim", help="sim: simulated players (default mpv)")
+    add("--run-dir", type=Path, metavar="DIR", help="sockets and logs (default: a new one in /tmp)")
+    add("--report", type=Path, metavar="FILE", help="write the figures as JSON (docs/report.md)")
+    add("--isolate", action="store_true", help="root: each device has its own network and clock")
+    add("--wall", metavar="COLSxROWS", help="windows in a grid on $DISPLAY")
+    add("--cell", metavar="WxH", help="size of one window (default 640x360)")
+    add("--port", type=int, default=0, metavar="P", help="port of the API (default: a free one)")
+
+
+def _add_enroll(commands: "_Commands") -> None:
+    enroll = _add(commands, "enroll", "enroll", "give this device its identity, once")
+    add = enroll.add_argument
+    add("--control", required=True, metavar="URL", help="address of the control plane")
+    add("--token", required=True, metavar="T", help="one-time token of the site")
+    add("--device-id", metavar="ID", help="id to enrol as (default: the control plane chooses)")
+    add("--env-file", type=Path, metavar="FILE", help="write the settings there (default: print)")
+
+
+def _add_session(commands: "_Commands") -> None:
+    session = commands.add_parser("session", help="start, stop or show a session")
+    actions = session.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (("start", "start"), ("stop", "stop"), ("show", "show")):
+        action = actions.add_parser(name, help=f"{text} a session")
+        action.set_defaults(module="sessions")
+        action.add_argument("--control", default=_DEFAULT_CONTROL, metavar="URL")
+        if name != "start":
+            action.add_argument("session_id", metavar="SESSION")
+            continue
+        action.add_argument("--site", required=True)
+        action.add_argument("--devices", required=True, metavar="ID,ID,…")
+        action.add_argument("--media", required=True, nargs="+", type=Path, metavar="FILE")
+        action.add_argument("--start-delay", type=float, default=5.0, metavar="S")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,173 @@
+"""Which beacons count: a master's beat, and everything that can happen to it."""
+
+from dataclasses import replace
+
+import pytest
+
+from unisono.core.units import NS_PER_MS, NS_PER_S, MasterNs, OwnNs
+from unisono.wire import Beacon, BeaconJudge, BeaconState, Reason, Verdict, first_seq
+from unisono.wire.judge import CONVINCED_AFTER, RESTART_GAP, origin_of
+
+LENGTH_NS = 10 * NS_PER_S
+PERIOD_NS = 50 * NS_PER_MS
+# The two clocks: what the follower reads when the master's reads 0, and the path's least delay.
+APART_NS = 1_000 * NS_PER_S
+DELAY_NS = NS_PER_MS
+
+
+def beat(number: int, *, since_ns: int = 0) -> Beacon:
+    """The master's beacon ``number``; its film began at ``since_ns`` of its clock."""
+    sent_ns = 100 * NS_PER_S + number * PERIOD_NS
+    return Beacon(
+        session_id="s",
+        term=1,
+        master_device_id="m",
+        seq=1_000 + number,
+        sent_ns=MasterNs(sent_ns),
+        phase_ns=(sent_ns - since_ns) % LENGTH_NS,
+        speed=1.0,
+        state=BeaconState.PLAYING,
+        playlist=bytes(8),
+    )
+
+
+def arrival(beacon: Beacon, late_ns: int = 0) -> OwnNs:
+    return OwnNs(beacon.sent_ns + APART_NS + DELAY_NS + late_ns)
+
+
+def judge_of(*numbers: int) -> BeaconJudge:
+    """A judge that has accepted these beacons."""
+    judge = BeaconJudge(LENGTH_NS, lowest_term=1)
+    for number in numbers:
+        assert judge.judge(beat(number), arrival(beat(number))).refused is None
+    return judge
+
+
+def give(judge: BeaconJudge, beacon: Beacon, late_ns: int = 0) -> Verdict:
+    return judge.judge(beacon, arrival(beacon, late_ns))
+
+
+def test_a_steady_beat_counts_over_many_loops() -> None:
+    judge = judge_of(0)
+    for number in range(1, 500):
+        assert give(judge, beat(number)) == Verdict()
+
+
+def test_gaps_are_lost_beacons_unless_so_wide_that_it_is_a_restart() -> None:
+    judge = judge_of(0)
+    assert give(judge, beat(4)).lost == 3
+    again = replace(beat(5), seq=beat(4).seq + RESTART_GAP)
+    assert give(judge, again).lost == 0
+
+
+@pytest.mark.parametrize(
+    ("beacon", "reason"),
+    [
+        (beat(3), Reason.DUPLICATE),
+        (beat(2), Reason.LATE),  # never seen, but a newer one was
+        (replace(beat(4), term=0), Reason.OLD_TERM),
+        (replace(beat(4), master_device_id="other"), Reason.WRONG_MASTER),
+        (replace(beat(4), phase_ns=beat(4).phase_ns + 6 * NS_PER_MS), Reason.PHASE_JUMP),
+        (replace(beat(4), sent_ns=beat(3).sent_ns), Reason.CLOCK_JUMP),
+    ],
+)
+def test_what_does_not_fit_is_refused_and_changes_nothing(beacon: Beacon, reason: Reason) -> None:
+    judge = judge_of(0, 1, 3)
+    assert judge.judge(beacon, arrival(beat(4))).refused is reason
+    assert give(judge, beat(5)) == Verdict(lost=1)
+
+
+def test_an_old_term_is_refused_from_the_first_beacon_on() -> None:
+    judge = BeaconJudge(LENGTH_NS, lowest_term=2)
+    assert give(judge, beat(0)).refused is Reason.OLD_TERM
+    assert give(judge, replace(beat(1), term=2)).new_term
+
+
+def test_a_higher_term_starts_anew_and_closes_the_door_behind() -> None:
+    judge = judge_of(0, 1, 2)
+    other_clock = replace(
+        beat(0), term=2, master_device_id="n", seq=1, sent_ns=MasterNs(5), phase_ns=7
+    )
+    assert give(judge, other_clock) == Verdict(new_term=True)
+    assert give(judge, beat(3)).refused is Reason.OLD_TERM
+
+
+def test_a_burst_of_beacons_held_back_is_late_to_the_last() -> None:
+    judge = judge_of(*range(20))
+    freed_ns = arrival(beat(90))
+    for index, number in enumerate(range(20, 78)):
+        at_ns = OwnNs(freed_ns + index * 8 * NS_PER_MS)  # all of them within half a second
+        assert judge.judge(beat(number), at_ns).refused is Reason.LATE
+    assert judge.judge(beat(110), arrival(beat(110))).refused is None
+
+
+def test_a_short_delay_is_no_reason_to_refuse() -> None:
+    judge = judge_of(*range(20))
+    assert give(judge, beat(20), late_ns=400 * NS_PER_MS) == Verdict()
+
+
+def test_a_clock_that_began_again_convinces_after_some_beacons() -> None:
+    judge = judge_of(*range(20))
+    booted_ns = 90 * NS_PER_S
+    verdicts = []
+    for number in range(20, 20 + CONVINCED_AFTER):
+        beacon = beat(number, since_ns=3)
+        late = replace(beacon, sent_ns=MasterNs(beacon.sent_ns - booted_ns))
+        verdicts.append(judge.judge(late, arrival(beacon)))
+    assert {v.refused for v in verdicts[:-1]} == {Reason.CLOCK_JUMP}
+    assert verdicts[-1].refused is None
+    assert verdicts[-1].new_clock
+
+
+def test_a_timeline_that_was_set_anew_convinces_after_some_beacons() -> None:
+    judge = judge_of(*range(20))
+    moved = [beat(number, since_ns=2 * NS_PER_S) for number in range(20, 20 + CONVINCED_AFTER)]
+    verdicts = [give(judge, beacon) for beacon in moved]
+    assert {v.refused for v in verdicts[:-1]} == {Reason.PHASE_JUMP}
+    assert verdicts[-1].refused is None
+    assert not verdicts[-1].new_clock
+    assert give(judge, beat(40, since_ns=2 * NS_PER_S)).refused is None
+
+
+def test_single_strays_never_convince() -> None:
+    judge = judge_of(*range(20))
+    for number in range(20, 60):
+        stray = beat(number, since_ns=(1 + number % 2) * NS_PER_S)
+        assert give(judge, stray).refused is Reason.PHASE_JUMP
+
+
+def test_long_silence_leaves_room_for_two_crystals() -> None:
+    judge = judge_of(*range(5))
+    hour = 3600 * NS_PER_S // PERIOD_NS
+    faster_ns = 3600 * NS_PER_S * 200 // 1_000_000
+    beacon = beat(hour)
+    assert judge.judge(beacon, OwnNs(arrival(beacon) - faster_ns)).refused is None
+    beacon = beat(2 * hour)
+    assert judge.judge(beacon, OwnNs(arrival(beacon) + faster_ns)).refused is None
+
+
+def test_a_countdown_may_be_corrected() -> None:
+    judge = BeaconJudge(LENGTH_NS, lowest_term=1)
+    for number, correction_ns in ((0, 0), (1, 0), (2, 300 * NS_PER_MS)):
+        cued = replace(
+            beat(number),
+            state=BeaconState.CUED,
+            phase_ns=-5 * NS_PER_S + number * PERIOD_NS + correction_ns,
+        )
+        assert give(judge, cued).refused is None
+
+
+def test_numbers_of_a_later_process_are_higher_without_any_memory() -> None:
+    first = first_seq(OwnNs(1_000 * NS_PER_S), 0)
+    # Ten minutes at the highest rate, then a restart as quick as can be.
+    reached = first + 600 * 50
+    again = first_seq(OwnNs(1_600 * NS_PER_S), 0)
+    assert again > reached
+    assert again - reached >= RESTART_GAP
+    # A restart of the whole device has a stored ceiling to stand on.
+    assert first_seq(OwnNs(NS_PER_S), reached + 100) > reached
+
+
+def test_the_origin_is_where_phase_0_was() -> None:
+    beacon = replace(beat(0), phase_ns=-250, speed=0.5)
+    assert origin_of(beacon) == beacon.sent_ns + 500
