@@ -5,8 +5,15 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unisono.core.control import ControlRules, ControlState, control, pending_ns, restarted
-from unisono.core.units import OwnNs, scale_ppb
+from unisono.core.control import (
+    Command,
+    ControlRules,
+    ControlState,
+    control,
+    effect_ns,
+    restarted,
+)
+from unisono.core.units import PPB, OwnNs, scale_ppb
 
 MS_NS = 1_000_000
 STEP_NS = 100 * MS_NS
@@ -91,19 +98,47 @@ def test_the_correction_keeps_its_limit_and_opposes_the_drift(drift_ns: int) -> 
 
 def test_what_was_ordered_is_not_ordered_twice() -> None:
     """Within the player's delay the drift has not moved yet: the order stands, no new one."""
-    delay_ns = 500 * MS_NS
     state = restarted(ControlState(), now_ns=OwnNs(0))
-    first = control(state, drift_ns=MS_NS, now_ns=OwnNs(0), delay_ns=delay_ns, rules=RULES)
+    first = control(state, drift_ns=MS_NS, now_ns=OwnNs(0), delay_ns=500 * MS_NS, rules=RULES)
     later = OwnNs(400 * MS_NS)
-    expected_ns = MS_NS + pending_ns(first, now_ns=later, delay_ns=delay_ns)
-    assert 0 < expected_ns < MS_NS
-    second = control(first, drift_ns=MS_NS, now_ns=later, delay_ns=delay_ns, rules=RULES)
+    second = control(first, drift_ns=MS_NS, now_ns=later, delay_ns=500 * MS_NS, rules=RULES)
     assert abs(second.correction_ppb) < abs(first.correction_ppb)
 
 
-def test_nothing_is_pending_once_the_delay_has_passed_except_the_speed_in_force() -> None:
-    delay_ns = 300 * MS_NS
-    state = restarted(ControlState(), now_ns=OwnNs(10**12), correction_ppb=1_000_000)
-    assert pending_ns(state, now_ns=OwnNs(10**12), delay_ns=delay_ns) == scale_ppb(
-        delay_ns, 1_000_000
+def test_a_command_acts_from_its_delay_until_its_successor_does() -> None:
+    first, second = Command(OwnNs(1_000), PPB), Command(OwnNs(3_000), -PPB)
+    whole = effect_ns((first, second), from_ns=0, to_ns=10_000, delay_ns=100)
+    assert whole == 2_000 - 6_900
+    assert effect_ns((first, second), from_ns=0, to_ns=1_100, delay_ns=100) == 0
+    assert effect_ns((first,), from_ns=2_000, to_ns=2_500, delay_ns=100) == 500
+
+
+def settled_on(drift_ns: int) -> ControlState:
+    state = restarted(ControlState(), now_ns=OwnNs(0))
+    for step in range(10):
+        now_ns = OwnNs(step * STEP_NS)
+        state = control(state, drift_ns=drift_ns, now_ns=now_ns, delay_ns=0, rules=RULES)
+    return state
+
+
+def test_one_reading_far_off_hardly_counts_but_a_jump_is_believed() -> None:
+    state = settled_on(0)
+    for step, far_ns in enumerate((20 * MS_NS, -20 * MS_NS, 20 * MS_NS), start=10):
+        now_ns = OwnNs(step * STEP_NS)
+        state = control(state, drift_ns=far_ns, now_ns=now_ns, delay_ns=0, rules=RULES)
+        assert abs(state.drift_ns) < MS_NS
+    state = settled_on(0)
+    for step in (10, 11, 12):
+        now_ns = OwnNs(step * STEP_NS)
+        state = control(state, drift_ns=20 * MS_NS, now_ns=now_ns, delay_ns=0, rules=RULES)
+    assert state.drift_ns == 20 * MS_NS
+
+
+@given(st.integers(1, 100), st.sampled_from((-1, 1)))
+@settings(max_examples=20, deadline=None)
+def test_correcting_a_start_that_was_off_teaches_no_false_rate(off_ms: int, side: int) -> None:
+    drifts_ns = drive(
+        Plant(side * off_ms * MS_NS, 30 * MS_NS, 0), believed_delay_ns=30 * MS_NS, seconds=20
     )
+    settled = drifts_ns[round((off_ms / 30 + 5) * 10) :]
+    assert max(map(abs, settled)) < 120_000
