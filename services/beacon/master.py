@@ -92,8 +92,9 @@ class Master:
     async def open(self) -> None:
         """Take the ports, find the timeline's origin and start the beat; may raise `LanError`."""
         session_id, term = self._spec.session_id, self._spec.term
-        stored_ns = await self._memory.origin(session_id)
-        ceiling = await self._memory.seq_ceiling(session_id, term)
+        stored_ns, ceiling = await asyncio.gather(
+            self._memory.origin(session_id), self._memory.seq_ceiling(session_id, term)
+        )
         now = self._now()
         self._seq = first_seq(now.own_ns, ceiling)
         self._origin = first_origin(

@@ -16,7 +16,7 @@ from unisono.config import ConfigError, Flags, load_flags
 from unisono.core.session import Desired, Role, SessionSpec
 from unisono.runtime import repeat
 from unisono.wire.beacon import MAX_ID_BYTES
-from unisono.wire.keys import MAX_TERM
+from unisono.wire.keys import MAX_TERM, MIN_SECRET_BYTES
 
 TIMING_PERIOD_S: Final = topics.TIMING.repeat_s
 LINK_PERIOD_S: Final = topics.LINK.repeat_s
@@ -191,9 +191,11 @@ def _same(spec: SessionSpec, other: SessionSpec) -> bool:
 def unfit(spec: SessionSpec) -> str | None:
     """Why no beacon can be made for ``spec``, in a few words; None when it is fit."""
     try:
-        bytes.fromhex(spec.secret_hex)
+        secret = bytes.fromhex(spec.secret_hex)
     except ValueError:
         return "its secret is not hexadecimal"
+    if len(secret) < MIN_SECRET_BYTES:
+        return f"its secret is shorter than {MIN_SECRET_BYTES} bytes"
     if spec.playlist.length_ns <= 0:
         return "its playlist has no length"
     ids = (spec.session_id, spec.master_device_id)

@@ -77,6 +77,7 @@ def install(app: FastAPI) -> None:
     async def _http(request: Request, error: HTTPException) -> JSONResponse:
         method, path = request.method, request.url.path
         known = {
+            400: ("malformed_json", "the body is not JSON: it cannot be decoded"),
             404: ("not_found", f"there is no {path} here"),
             405: ("method_not_allowed", f"{path} does not take {method}"),
             413: ("too_large", str(error.detail)),

@@ -1,4 +1,4 @@
-"""PGM multicast: between two network namespaces where this libzmq has it, and what is said where not.
+"""PGM multicast: between two network namespaces where this libzmq has it; else, what is said.
 
 What cannot be tested here is not collected: a machine either has PGM or it has not.
 """
@@ -9,13 +9,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.beacon_process import BeaconDevice, make_member
+from tests.support.beacon_process import BeaconDevice, beacon_devices, make_member, make_spec
+from tests.support.waiting import until
+from unisono.core.session import Member
 from unisono.lan.errors import LanError
 from unisono.lan.paths import Multicast
 from unisono.lan.pgm import PgmSubscriber, has_pgm
@@ -54,9 +57,7 @@ if not has_pgm():
         subscriber = PgmSubscriber(Multicast("127.0.0.1", GROUP, PORT))
         await subscriber.open(lambda _: None)
         try:
-            async with asyncio.timeout(10):
-                while subscriber.restarts < 2:
-                    await asyncio.sleep(0.02)
+            await until(lambda: subscriber.restarts >= 2)
         finally:
             await subscriber.close()
 
@@ -110,10 +111,9 @@ else:
                 self.told = json.loads(line)
                 self.heard += self.told.get("frames", 0)
 
-        async def until(self, condition: Callable[[], object]) -> None:
-            async with asyncio.timeout(15):
-                while not condition():
-                    await asyncio.sleep(0.01)
+    async def in_namespace(name: str, *command: str) -> None:
+        process = await asyncio.create_subprocess_exec("ip", "netns", "exec", name, *command)
+        assert await process.wait() == 0
 
     @contextlib.asynccontextmanager
     async def peer(namespace: str, role: str, address: str) -> AsyncIterator[Peer]:
@@ -126,7 +126,8 @@ else:
         try:
             yield made
         finally:
-            process.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
             await process.wait()
             await made.reading
 
@@ -136,7 +137,7 @@ else:
     ) -> None:
         a, b = namespaces
         async with peer(a, "pub", "10.76.9.1") as pub, peer(b, "sub", "10.76.9.2") as sub:
-            await sub.until(lambda: sub.heard > 10)
+            await until(lambda: sub.heard > 10)
             assert 0 <= sub.told["ages_ns"][0] < 1_000_000_000
             attack = (
                 "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
@@ -144,22 +145,50 @@ else:
                 "socket.inet_aton('10.76.9.1'));"
                 f"s.sendto(b'', ('{GROUP}', {PORT}))"
             )
-            subprocess.run(("ip", "netns", "exec", a, sys.executable, "-c", attack), check=True)
-            await sub.until(lambda: sub.told["restarts"] >= 1)
+            await in_namespace(a, sys.executable, "-c", attack)
+            await until(lambda: sub.told["restarts"] >= 1)
             heard = sub.heard
-            await sub.until(lambda: sub.heard > heard + 10)
+            await until(lambda: sub.heard > heard + 10)
             # The publisher's child too may be killed at any time.
             os.kill(pub.told["pid"], 9)
-            await pub.until(lambda: pub.told["restarts"] >= 1)
+            await until(lambda: pub.told["restarts"] >= 1)
             heard = sub.heard
-            await sub.until(lambda: sub.heard > heard + 10)
+            await until(lambda: sub.heard > heard + 10)
             assert pub.process.returncode is None
             assert sub.process.returncode is None
 
     @pytest.mark.root
     async def test_no_child_outlives_its_parent(namespaces: tuple[str, str]) -> None:
         async with peer(namespaces[1], "sub", "10.76.9.2") as sub:
-            await sub.until(lambda: sub.told.get("pid"))
+            await until(lambda: sub.told.get("pid"))
             pid = sub.told["pid"]
             sub.process.kill()
-            await sub.until(lambda: not Path(f"/proc/{pid}").exists())
+            await until(lambda: not Path(f"/proc/{pid}").exists())
+
+    @pytest.mark.root
+    @pytest.mark.parametrize("transport", ["pgm", "auto"])
+    async def test_the_beacon_process_follows_by_multicast(
+        namespaces: tuple[str, str], short_dir: Path, transport: str
+    ) -> None:
+        members = [Member(f"dev-{n}", f"10.76.9.{n}", 7600, 7601) for n in (1, 2)]
+        nowhere = "redis://127.0.0.1:1/0"
+        flags = {"SYNC_LAN_TRANSPORT": transport, "UNISONO_MULTICAST_PORT": str(PORT)}
+        async with beacon_devices(short_dir, members, lambda _: nowhere, flags) as devices:
+            spec = make_spec(members, time.time_ns() // 1_000_000 - 5_000)
+            for device, namespace in zip(devices, namespaces, strict=True):
+                device.prefix = ("ip", "netns", "exec", namespace)
+                device.ask(spec)
+                await device.start()
+            follower = devices[1]
+            timing = await follower.until(lambda t: t.clock_map and t.stable_since_own_ns)
+            assert timing.timeline is not None
+            ways = {"pgm"} if transport == "pgm" else {"pgm", "tcp"}
+
+            def by_path() -> dict[str, int]:
+                return follower.link.received_by_path if follower.link is not None else {}
+
+            await follower.until(lambda _: all(by_path().get(way, 0) > 20 for way in ways))
+            assert set(by_path()) == ways
+            # Two copies of one beat are one beat, not refusals.
+            assert follower.link is not None
+            assert "duplicate" not in follower.link.refused

@@ -15,13 +15,13 @@ SIM = ("--player", "sim", "--devices", "2")
 
 
 def test_a_short_show_ends_in_unison_with_a_report(short_dir: Path) -> None:
-    with running(short_dir, *SIM, "--seconds", "8") as demo:
+    with running(short_dir, *SIM, "--seconds", "6.5") as demo:
         demo.wait_for("playing |")
         assert demo.end() == 0, demo.output
         assert demo.leftovers() == []
     report = demo.report
     assert report["schema"] == 1
-    assert report["seconds"] >= 8
+    assert report["seconds"] >= 6.5
     assert abs(report["session"]["start_error_ms"]) < 1000
     assert [device["role"] for device in report["devices"]] == ["master", "follower"]
     for device in report["devices"]:
@@ -35,13 +35,10 @@ def test_a_short_show_ends_in_unison_with_a_report(short_dir: Path) -> None:
     assert (demo.run_dir / "screen-1" / "corrector.log").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_stops_the_session_and_leaves_nothing(
-    short_dir: Path, number: signal.Signals
-) -> None:
+def test_sigterm_stops_the_session_and_leaves_nothing(short_dir: Path) -> None:
     with running(short_dir, *SIM) as demo:
         demo.wait_for("playing |")
-        demo.end(number)
+        demo.end(signal.SIGTERM)
         assert len(demo.seen) >= 12
         assert demo.leftovers() == []
     log = (demo.run_dir / "screen-2" / "cloud-bridge.log").read_text()

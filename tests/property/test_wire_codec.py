@@ -25,7 +25,8 @@ from unisono.wire import (
 
 KEY = bytes(32)
 RING = KeyRing(b"secret", "session", 0)
-DAY_NS = 86_400_000_000_000
+# A float of ms is exact to the nanosecond below 2**32 ms.
+EXACT_NS = 49 * 86_400_000_000_000
 
 identifiers = st.text(min_size=1, max_size=64).filter(
     lambda text: text.isprintable() and len(text.encode()) <= 64
@@ -36,8 +37,8 @@ beacons = st.builds(
     term=st.integers(0, 2**63 - 1),
     master_device_id=identifiers,
     seq=st.integers(0, 2**63 - 1),
-    sent_ns=st.integers(0, 100 * DAY_NS).map(MasterNs),
-    phase_ns=st.integers(-100 * DAY_NS, 100 * DAY_NS),
+    sent_ns=st.integers(0, EXACT_NS).map(MasterNs),
+    phase_ns=st.integers(-EXACT_NS, EXACT_NS),
     speed=st.floats(0.1, 16.0),
     state=st.sampled_from(BeaconState),
     playlist=st.binary(min_size=8, max_size=8),

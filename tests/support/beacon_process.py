@@ -57,13 +57,16 @@ class BeaconDevice:
     link: LinkStats | None = None
     timings: list[Timing] = field(default_factory=list)
     process: asyncio.subprocess.Process | None = None
+    prefix: tuple[str, ...] = ()  # what to start the process through
     desired: Desired = field(default_factory=lambda: Desired(0, None))
 
     async def start(self) -> None:
         """Start the process."""
         with (self.run_dir / "beacon.log").open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "services.beacon.main"), env=self._environment(), stderr=log
+                *(*self.prefix, sys.executable, "-m", "services.beacon.main"),
+                env=self._environment(),
+                stderr=log,
             )
 
     def log(self) -> str:
@@ -150,9 +153,13 @@ async def _serve(device: BeaconDevice, bus: Bus) -> None:
     subscriber = bus.subscriber((topics.TIMING, topics.LINK))
 
     async def speak() -> None:
+        said = Desired(0, None)
         while True:
-            if device.desired.revision:
-                publisher.publish(topics.DESIRED, device.desired)
+            if said != device.desired:
+                said = device.desired
+                publisher.publish(topics.DESIRED, said)
+            elif said.revision:
+                publisher.repeat()
             await asyncio.sleep(0.05)
 
     async def hear() -> None:

@@ -30,7 +30,7 @@ from unisono.runtime import UserError
 
 CONTROL_WAIT_S = 20.0  # a slow machine needs some seconds to import a web framework
 READY_WAIT_S = 30.0  # then the show starts without those that are not there
-START_DELAY_S = 5.0  # from asking for the session to its first frame: time to load and cue
+START_DELAY_S = 4.0  # from asking for the session to its first frame: time to load and cue
 STOP_WAIT_S = 3.0  # for the stop to reach the players before their processes end
 
 

@@ -254,7 +254,7 @@ def _move_lead(
     pinned: str,
     now_ms: int,
 ) -> Decision:
-    spec = replace(record.spec, term=record.spec.term, master_device_id=master)
+    spec = replace(record.spec, term=record.spec.term + 1, master_device_id=master)
     led = replace(record, elected_ms=now_ms, pinned=pinned)
     site = replace(site, sessions=tuple(led if r is record else r for r in site.sessions))
     return _reissued(site, led, spec, now_ms, event)

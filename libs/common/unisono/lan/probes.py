@@ -5,7 +5,7 @@ Nothing here waits: how often to ask is the caller's choice.
 
 import secrets
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from unisono.core.estimator import ProbeSample
 from unisono.core.units import NS_PER_S, MasterNs, OwnNs
@@ -26,6 +26,14 @@ from unisono.wire.refusal import Reason, Refused
 # A reply that takes longer says nothing about the clock any more.
 PATIENCE_NS: Final = 2 * NS_PER_S
 MAX_PENDING: Final = 64
+
+
+class _Pending(NamedTuple):
+    """A probe under way: the stamp it carries, and the one taken just before it was sent."""
+
+    named_ns: OwnNs
+    sent_ns: OwnNs
+
 
 OnRefused = Callable[[Refused, Endpoint], None]
 
@@ -91,7 +99,7 @@ class ProbeClient:
         self._sender = party_tag(device_id)
         self._on_sample = on_sample
         self._on_refused = on_refused
-        self._pending: dict[int, OwnNs] = {}
+        self._pending: dict[int, _Pending] = {}
         self._term = 0
         self._master_tag = b""
         self.sent = 0
@@ -103,11 +111,11 @@ class ProbeClient:
         if (tag := party_tag(master_device_id)) != self._master_tag or term != self._term:
             self._pending.clear()
             self._master_tag, self._term = tag, term
-        nonce = secrets.randbits(64)
-        sent_ns = own_ns()
-        data = encode_request(ProbeRequest(term, self._sender, nonce, sent_ns), self._keys)
-        self._forget_before(sent_ns - PATIENCE_NS)
-        self._pending[nonce] = sent_ns
+        nonce, named_ns = secrets.randbits(64), own_ns()
+        data = encode_request(ProbeRequest(term, self._sender, nonce, named_ns), self._keys)
+        self._forget_before(named_ns - PATIENCE_NS)
+        # The stamp that counts is taken last: signing is no part of the path.
+        self._pending[nonce] = _Pending(named_ns, own_ns())
         if not self._link.send(data, master):
             del self._pending[nonce]
             return False
@@ -128,13 +136,14 @@ class ProbeClient:
         reply = decode_reply(data, self._keys)
         if reply.sender != self._master_tag or reply.term != self._term:
             raise Refused(Reason.WRONG_MASTER, "answered by a device that does not lead")
-        if self._pending.pop(reply.nonce, None) != reply.own_sent_ns:
+        probe = self._pending.pop(reply.nonce, None)
+        if probe is None or probe.named_ns != reply.own_sent_ns:
             raise Refused(Reason.UNSOLICITED, "no such probe is under way")
-        if not reply.own_sent_ns <= received_ns <= reply.own_sent_ns + PATIENCE_NS:
+        if not probe.sent_ns <= received_ns <= probe.sent_ns + PATIENCE_NS:
             raise Refused(Reason.LATE, "the answer took too long")
         self.answered += 1
         return ProbeSample(
-            own_sent_ns=reply.own_sent_ns,
+            own_sent_ns=probe.sent_ns,
             master_received_ns=reply.master_received_ns,
             master_sent_ns=reply.master_sent_ns,
             own_received_ns=received_ns,
@@ -143,6 +152,6 @@ class ProbeClient:
     def _forget_before(self, limit_ns: int) -> None:
         while self._pending:
             nonce = next(iter(self._pending))
-            if self._pending[nonce] >= limit_ns and len(self._pending) < MAX_PENDING:
+            if self._pending[nonce].sent_ns >= limit_ns and len(self._pending) < MAX_PENDING:
                 return
             del self._pending[nonce]

@@ -1,0 +1,1 @@
+"""Players: the `Player` protocol, mpv behind its JSON IPC, and a simulated one."""

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Event = dict[str, Any]
 
 
-class CommandRefused(Exception):
+class CommandError(Exception):
     """The player answered with an error; ``reason`` is mpv's own word for it."""
 
     def __init__(self, reason: str) -> None:
@@ -98,7 +98,7 @@ class Connection(asyncio.Protocol):
         )
 
     async def request(self, command: list[Any] | dict[str, Any], timeout_s: float) -> Reply:
-        """Send one command and wait for its reply; `CommandRefused`, `PlayerGone`."""
+        """Send one command and wait for its reply; `CommandError`, `PlayerGone`."""
         if self._transport is None or self.lost.done():
             raise PlayerGone("the player is not connected")
         self._last_id += 1
@@ -149,7 +149,7 @@ class Connection(asyncio.Protocol):
         if message.get("error") == "success":
             future.set_result(Reply(message.get("data"), sent_ns, received_ns))
         else:
-            future.set_exception(CommandRefused(str(message.get("error"))))
+            future.set_exception(CommandError(str(message.get("error"))))
 
 
 class Link:
@@ -196,7 +196,7 @@ class Link:
         return self._up
 
     async def request(self, command: list[Any] | dict[str, Any]) -> Reply:
-        """One exchange on the live connection; `CommandRefused`, `PlayerGone`."""
+        """One exchange on the live connection; `CommandError`, `PlayerGone`."""
         if self._connection is None:
             raise PlayerGone(f"no player answers at {self._path}")
         return await self._connection.request(command, self._timeout_s)
@@ -221,7 +221,7 @@ class Link:
         self._connection = connection
         was_up = False
         try:
-            with contextlib.suppress(PlayerGone, CommandRefused):
+            with contextlib.suppress(PlayerGone, CommandError):
                 await self._greet()
                 self._up = was_up = True
                 self._on_up()

@@ -6,21 +6,20 @@ while mpv is cued, or where no sound can be played at all (then its changes are 
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unisono.core.playerstate import PlayerSample, PlayerState, PlayerTraits
-from unisono.core.timeline import Playlist
+from unisono.core.timeline import MediaItem, Playlist
 from unisono.core.units import NS_PER_MS, NS_PER_S, NS_PER_US, OwnNs
 from unisono.player.edl import Cut, absolute_ns, cut_of, mark_of, read_mark, seconds_text
-from unisono.player.ipc import REPLY_TIMEOUT_S, CommandRefused, Event, Link, Reply
+from unisono.player.ipc import REPLY_TIMEOUT_S, CommandError, Event, Link
 from unisono.player.media import Sources
+from unisono.player.mpvio import MpvIo
 from unisono.player.protocol import (
     EventKind,
-    MediaError,
     PlayerError,
     PlayerEvent,
     PlayerGone,
@@ -34,9 +33,10 @@ MPV_TRAITS = PlayerTraits(
     seek_cost_ns=35 * NS_PER_MS,
     frame_ns=NS_PER_S // 30,
 )
-LOAD_TIMEOUT_S = 8.0  # a day's edit list of a short film takes 0.8 s; slow boards need more
 AUDIO_ERROR_NS = 50 * NS_PER_US
 EDGE_ERROR_NS = 5 * NS_PER_MS
+SEEK_PATIENCE_NS = NS_PER_S // 2  # ten times what a seek takes
+SHORT_FILM_NS = 100 * NS_PER_MS  # the last picture may stand this long without a word in the log
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class MpvPlayer:
         self._seek_cost = SeekCost(traits.seek_cost_ns)
         self._sources = Sources(Path(media_dir))
         self._events: asyncio.Queue[PlayerEvent | None] = asyncio.Queue()
-        self._watchers: list[asyncio.Queue[Event | None]] = []
+        self._io = MpvIo()
         self._edges_wanted = False
         self._link = Link(
             Path(socket_path),
@@ -70,9 +70,12 @@ class MpvPlayer:
             on_event=self._on_event,
             reply_timeout_s=reply_timeout_s,
         )
+        self._io.attach(self._link)
 
     async def open(self) -> None:
         """Start connecting in the background."""
+        while not self._events.empty():  # left over from before the last `close`
+            self._events.get_nowait()
         self._link.start()
 
     async def close(self) -> None:
@@ -98,53 +101,51 @@ class MpvPlayer:
         phase_ns %= playlist.length_ns
         self._require_up()
         self._sources.require(playlist)
-        if await self._title() == mark_of(playlist):
+        if await self._io.title() == mark_of(playlist):
             await self._adopt(playlist.length_ns)
             if self._seen.paused:
-                await self._cue(phase_ns)
+                await self._io.seek_and_wait(lambda: self.seek(phase_ns))
             return
         self._seen.forget_media()
         self._seek_cost.forget()
         self._seen.loading = True
         try:
-            await self._set("pause", True)
-            await self._set("speed", 1.0)
+            await self._io.set("pause", True)
+            await self._io.set("speed", 1.0)
             for item in playlist.items:
                 if not self._sources.known(item.uri):
-                    await self._probe(item.uri)
+                    await self._probe(item)
             await self._load_cut(cut_of(playlist, self._sources.table()), phase_ns)
         finally:
             self._seen.loading = False
 
     async def loaded(self) -> str:
         """Fingerprint of what plays in mpv now, "" for nothing or something foreign."""
-        mark = read_mark(await self._title())
+        mark = read_mark(await self._io.title())
         return mark[1] if mark else ""
 
     async def play(self) -> None:
         """Unpause: the clock starts at once, from exactly the cued frame."""
         self._seek_cost.forget()
-        await self._set("pause", False)
+        await self._io.set("pause", False)
         self._seen.paused = self._seen.fresh = False
 
     async def pause(self) -> None:
         """Pause now."""
         self._seek_cost.forget()
-        await self._set("pause", True)
+        await self._io.set("pause", True)
         self._seen.paused = True
 
     async def stop(self) -> None:
         """Unload."""
-        with self._watch() as events:
-            await self._command(["stop"])
-            self._seen.forget_media()
-            if (await self._command(["get_property", "idle-active"])).data is not True:
-                await _until(events, _is_idle, self._link_detail("did not stop"))
+        self._seek_cost.forget()
+        await self._io.stop()
+        self._seen.forget_media()
         self._seen.idle = True
 
     async def set_speed(self, speed: float) -> None:
         """Set the speed; 1.0 is normal."""
-        await self._set("speed", speed)
+        await self._io.set("speed", speed)
         self._seen.speed = speed
 
     async def seek(self, phase_ns: int) -> None:
@@ -159,11 +160,11 @@ class MpvPlayer:
         seen.seek_asked, seen.edge = True, None
         command = ["seek", target_ns / NS_PER_S, "absolute+exact"]
         try:
-            reply = await self._command(command)
+            reply = await self._io.command(command)
         except PlayerError:
             seen.seek_asked = False
             raise
-        seen.cue_ns, seen.last_ns = target_ns, target_ns
+        seen.cue_ns, seen.last_ns, seen.asked_own_ns = target_ns, target_ns, reply.sent_ns
         if seen.paused:
             self._seek_cost.forget()
         else:
@@ -172,32 +173,32 @@ class MpvPlayer:
     async def sample(self) -> PlayerSample:
         """One exchange: the audio clock. A second one, ``time-pos``, while cued."""
         try:
-            reply = await self._link.request(["get_property", "audio-pts"])
+            reply = await self._io.exchange(["get_property", "audio-pts"])
             position_ns = _to_ns(reply.data)
-        except CommandRefused:
-            reply = await self._command(["get_property", "pause"])
+        except CommandError:
+            reply = await self._io.command(["get_property", "pause"])
             position_ns = None
-        seen = self._seen
-        error_ns = AUDIO_ERROR_NS
-        match seen.state:
+        seen, at_ns = self._seen, reply.middle_ns
+        state, speed, error_ns = seen.state, seen.speed, AUDIO_ERROR_NS
+        match state:
             case PlayerState.CUED if seen.fresh or position_ns is None:
                 position_ns = await self._cued_position()
             case PlayerState.PLAYING if position_ns is None:
-                position_ns, error_ns = await self._edge_position(reply.middle_ns), EDGE_ERROR_NS
-            case PlayerState.PLAYING:
-                assert position_ns is not None  # noqa: S101 - the case above took the others
-                self._seek_cost.running(reply.middle_ns, position_ns, seen.speed)
+                position_ns, error_ns = await self._edge_position(at_ns), EDGE_ERROR_NS
+            case PlayerState.PLAYING if position_ns is not None:
+                self._seek_cost.running(at_ns, position_ns, speed)
                 await self._want_edges(False)
-            case PlayerState.IDLE | PlayerState.SEEKING:
+            case PlayerState.SEEKING:
                 position_ns = None
+                await self._mend_seeking(at_ns)
         if position_ns is None or seen.length_ns is None:
-            return PlayerSample(reply.middle_ns, seen.state, None, seen.speed, reply.half_trip_ns)
+            return PlayerSample(at_ns, state, None, speed, reply.half_trip_ns)
         seen.last_ns = position_ns
         return PlayerSample(
-            at_own_ns=reply.middle_ns,
-            state=seen.state,
+            at_own_ns=at_ns,
+            state=state,
             phase_ns=position_ns % seen.length_ns,
-            speed=seen.speed,
+            speed=speed,
             uncertainty_ns=reply.half_trip_ns + error_ns,
         )
 
@@ -207,7 +208,7 @@ class MpvPlayer:
         seen = self._seen
         if not seen.has_picture and seen.cue_ns is not None:
             return seen.cue_ns
-        return _to_ns(await self._read("time-pos"))
+        return _to_ns(await self._io.read("time-pos"))
 
     async def _edge_position(self, at_ns: OwnNs) -> int | None:
         """No sound can be played: extrapolate from the newest change of ``time-pos``."""
@@ -223,20 +224,35 @@ class MpvPlayer:
         self._edges_wanted = wanted
         number = len(OBSERVED) + 1
         if wanted:
-            await self._command(["observe_property", number, "time-pos"])
+            await self._io.command(["observe_property", number, "time-pos"])
         else:
-            await self._command(["unobserve_property", number])
+            await self._io.command(["unobserve_property", number])
             self._seen.edge = None
+
+    async def _mend_seeking(self, at_ns: OwnNs) -> None:
+        """A seek that mpv swallowed never ends by an event: after a while, ask."""
+        seen = self._seen
+        asked_ago_ns = at_ns - seen.asked_own_ns
+        if (
+            not seen.loading
+            and asked_ago_ns > SEEK_PATIENCE_NS
+            and await self._io.read("seeking") is False
+        ):
+            seen.seek_asked = seen.restarting = False
 
     # -- loading -----------------------------------------------------------------------------
 
-    async def _probe(self, uri: str) -> None:
+    async def _probe(self, item: MediaItem) -> None:
         """Let mpv itself open the film: can it, and is there a sound track?"""
-        address = self._sources.address(uri)
-        await self._start_file(uri, address, {"pause": "yes"}, until="file-loaded")
-        tracks = await self._read("track-list") or []
+        address = self._sources.address(item.uri)
+        await self._io.start_file(item.uri, address, {}, until="file-loaded")
+        tracks = await self._io.read("track-list") or []
         kinds = {track.get("type") for track in tracks if not track.get("albumart")}
-        self._sources.learn(uri, has_sound="audio" in kinds)
+        self._sources.learn(item.uri, has_sound="audio" in kinds)
+        film_ns = _to_ns(await self._io.read("duration"))
+        if film_ns and film_ns + SHORT_FILM_NS < item.duration_ns:
+            missing_s = (item.duration_ns - film_ns) / NS_PER_S
+            log.warning("%s: %.1f s shorter than its playlist says", item.uri, missing_s)
 
     async def _load_cut(self, cut: Cut, phase_ns: int) -> None:
         options = {
@@ -248,48 +264,19 @@ class MpvPlayer:
             "keep-open": "no",
             "loop-file": "inf",  # the edit list ends after about a day: begin it again
         }
-        await self._start_file("the playlist", cut.url, options, until="playback-restart")
+        await self._io.start_file("the playlist", cut.url, options, until="playback-restart")
         await self._adopt(cut.length_ns)
         self._seen.cue_ns = self._seen.last_ns = phase_ns
         self._seen.fresh = True
-
-    async def _start_file(
-        self, name: str, url: str, options: dict[str, str], *, until: str
-    ) -> None:
-        # Named arguments: the position of `options` differs between versions of mpv.
-        command = {"name": "loadfile", "url": url, "flags": "replace", "options": options}
-        with self._watch() as events:
-            entry = ((await self._command(command)).data or {}).get("playlist_entry_id")
-            started = False
-
-            def arrived(event: Event) -> bool:
-                nonlocal started
-                mine = event.get("playlist_entry_id") == entry
-                if event["event"] == "end-file" and mine:
-                    reason = event.get("file_error") or event.get("reason")
-                    raise MediaError(f"{name}: the player cannot play it ({reason})")
-                started = started or (event["event"] == "start-file" and mine)
-                return started and event["event"] == until
-
-            await _until(events, arrived, self._link_detail(f"did not show {name}"))
-
-    async def _cue(self, phase_ns: int) -> None:
-        with self._watch() as events:
-            await self.seek(phase_ns)
-            await _until(
-                events,
-                lambda event: event["event"] == "playback-restart",
-                self._link_detail("did not finish a seek"),
-            )
 
     async def _adopt(self, length_ns: int) -> None:
         """Learn what is loaded: the edit list's length, the frame rate, if there is a picture."""
         seen = self._seen
         seen.length_ns, seen.idle = length_ns, False
-        span_ns = _to_ns(await self._read("duration")) or length_ns
+        span_ns = _to_ns(await self._io.read("duration")) or length_ns
         seen.repeats = max(1, round(span_ns / length_ns))
-        frames_per_s = await self._read("container-fps")
-        seen.has_picture = await self._read("vid") not in (None, False, "no")
+        frames_per_s = await self._io.read("container-fps")
+        seen.has_picture = await self._io.read("vid") not in (None, False, "no")
         seen.frame_ns = round(NS_PER_S / frames_per_s) if frames_per_s else 0
 
     # -- the link ----------------------------------------------------------------------------
@@ -301,18 +288,17 @@ class MpvPlayer:
         self._seek_cost.forget()
         now_ns = OwnNs(0)  # none of these is a position
         for number, name in enumerate(OBSERVED, start=1):
-            seen.take_property(name, await self._read(name), now_ns)
-            await self._link.request(["observe_property", number, name])
-        mark = read_mark(await self._title())
+            seen.take_property(name, await self._io.read(name), now_ns)
+            await self._io.exchange(["observe_property", number, name])
+        mark = read_mark(await self._io.title())
         if mark is not None:
             await self._adopt(mark[0])
-            seen.restarting = bool(await self._read("seeking"))
+            seen.restarting = bool(await self._io.read("seeking"))
             seen.fresh = seen.paused
 
     def _on_event(self, event: Event, at_ns: OwnNs) -> None:
         self._seen.take_event(event, at_ns)
-        for watcher in self._watchers:
-            watcher.put_nowait(event)
+        self._io.pass_on(event)
         if event["event"] == "end-file" and not self._seen.loading:
             reason = event.get("reason")
             if reason == "error":
@@ -322,67 +308,16 @@ class MpvPlayer:
 
     def _on_lost(self, event: PlayerEvent) -> None:
         self._seen = Seen()
-        for watcher in self._watchers:
-            watcher.put_nowait(None)
+        self._io.pass_on(None)
         self._events.put_nowait(event)
 
     def _tell(self, kind: EventKind, detail: str = "") -> None:
         self._events.put_nowait(PlayerEvent(kind, detail))
 
-    @contextmanager
-    def _watch(self) -> Iterator[asyncio.Queue[Event | None]]:
-        queue: asyncio.Queue[Event | None] = asyncio.Queue()
-        self._watchers.append(queue)
-        try:
-            yield queue
-        finally:
-            self._watchers.remove(queue)
-
     def _require_up(self) -> None:
         if not self._link.up:
             raise PlayerGone("no player is connected")
 
-    def _link_detail(self, what: str) -> str:
-        return f"the player {what} within {LOAD_TIMEOUT_S:g} s"
-
-    async def _title(self) -> str:
-        return str(await self._read("media-title") or "")
-
-    async def _read(self, name: str) -> Any:
-        """A property, or None where mpv has none now."""
-        try:
-            return (await self._link.request(["get_property", name])).data
-        except CommandRefused:
-            return None
-
-    async def _set(self, name: str, value: Any) -> None:
-        await self._command(["set_property", name, value])
-
-    async def _command(self, command: list[Any] | dict[str, Any]) -> Reply:
-        try:
-            return await self._link.request(command)
-        except CommandRefused as refused:
-            word = command["name"] if isinstance(command, dict) else " ".join(map(str, command[:2]))
-            raise PlayerError(f"the player refused {word!r}: {refused.reason}") from None
-
 
 def _to_ns(seconds: Any) -> int | None:
     return round(seconds * NS_PER_S) if isinstance(seconds, int | float) else None
-
-
-def _is_idle(event: Event) -> bool:
-    return event.get("name") == "idle-active" and event.get("data") is True
-
-
-async def _until(
-    events: asyncio.Queue[Event | None], wanted: Callable[[Event], bool], late: str
-) -> None:
-    """Wait for the event that ``wanted`` accepts; PlayerGone if the player goes or is late."""
-    try:
-        async with asyncio.timeout(LOAD_TIMEOUT_S):
-            while (event := await events.get()) is not None:
-                if wanted(event):
-                    return
-    except TimeoutError:
-        raise PlayerError(late) from None
-    raise PlayerGone("the player went away while it was loading")

@@ -22,7 +22,7 @@ class PlayerError(Exception):
     """
 
 
-class PlayerGone(PlayerError):
+class PlayerGone(PlayerError):  # noqa: N818 - says what happened, as the others do
     """The player is not there: not connected yet, died, or does not answer."""
 
 

@@ -32,6 +32,7 @@ class Seen:
     loading: bool = False
     restarting: bool = False
     seek_asked: bool = False
+    asked_own_ns: OwnNs = OwnNs(0)  # noqa: RUF009 - a number with a type's name
     fresh: bool = False
     cue_ns: int | None = None
     last_ns: int = 0

@@ -15,19 +15,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from unisono.core.playerstate import PlayerState, PlayerTraits
+from unisono.core.playerstate import PlayerTraits
 from unisono.core.units import NS_PER_S, NS_PER_US, ms_to_ns, ns_to_ms
 from unisono.player.edl import span_of_url
 from unisono.player.ipc import own_ns
 from unisono.player.media import local_path
 from unisono.player.model import SIM_TRAITS, Failings, PlayerModel
+from unisono.player.sim_properties import SimProperties
 
 FILM_NS = 60 * NS_PER_S  # a single film of unknown length; only edit lists are ever played
 LINE_LIMIT_BYTES = 4 << 20
-FPS = 30.0
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A command that mpv would refuse, in mpv's own words."""
 
 
@@ -36,8 +36,7 @@ class SimServer:
 
     def __init__(self, model: PlayerModel) -> None:
         self._model = model
-        self._title = ""
-        self._url = ""
+        self._properties = SimProperties(model)
         self._entry = 0
         self._clients: dict[asyncio.StreamWriter, dict[int, str]] = {}
         self._ready: asyncio.TimerHandle | None = None
@@ -75,7 +74,7 @@ class SimServer:
             answer["request_id"] = message.get("request_id", 0)
             answer["data"] = self._run(message["command"], writer)
             answer["error"] = "success"
-        except Refused as refused:
+        except RefusedError as refused:
             answer["error"] = str(refused)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError):
             answer["error"] = "invalid parameter"
@@ -99,57 +98,10 @@ class SimServer:
     # -- properties --------------------------------------------------------------------------
 
     def _get(self, name: str) -> Any:
-        value = self._property(name)
+        value = self._properties.read(name, own_ns())
         if value is None:
-            raise Refused("property unavailable")
+            raise RefusedError("property unavailable")
         return value
-
-    def _property(self, name: str) -> Any:
-        now_ns = own_ns()
-        model = self._model
-        state = model.state(now_ns)
-        idle = state is PlayerState.IDLE
-        match name:
-            case "pause":
-                return model.paused
-            case "speed":
-                return model.speed
-            case "idle-active":
-                return idle
-            case "pid":
-                return os.getpid()
-            case "mpv-version":
-                return "unisono-sim-player"
-        if idle or model.span_ns is None:
-            return None
-        match name:
-            case "seeking":
-                return state is PlayerState.SEEKING
-            case "audio-pts":
-                position_ns = model.read_ns(now_ns)
-                return None if position_ns is None else position_ns / NS_PER_S
-            case "time-pos" | "playback-time":
-                position_ns = model.position_ns(now_ns)
-                return None if position_ns is None else self._frame_after(position_ns)
-            case "media-title":
-                return self._title or Path(self._url).name
-            case "path":
-                return self._url
-            case "duration":
-                return model.span_ns / NS_PER_S
-            case "container-fps":
-                return FPS
-            case "vid" | "aid":
-                return 1
-            case "track-list":
-                return [{"type": "video", "id": 1}, {"type": "audio", "id": 1}]
-        return None
-
-    def _frame_after(self, position_ns: int) -> float:
-        """mpv shows a frame's time as soon as it queues it: the running position, rounded up."""
-        if self._model.paused:
-            return position_ns / NS_PER_S
-        return -(-position_ns // self._model.traits.frame_ns) / FPS
 
     def _set(self, name: str, value: Any) -> None:
         now_ns = own_ns()
@@ -157,12 +109,12 @@ class SimServer:
             self._model.set_paused(value in (True, "yes"), now_ns)
         elif name == "speed":
             if not 0.01 <= float(value) <= 100:
-                raise Refused("unsupported format for accessing property")
+                raise RefusedError("unsupported format for accessing property")
             self._model.set_speed(float(value), now_ns)
         elif name in ("mute", "volume"):
             return
         else:
-            raise Refused("property not found")
+            raise RefusedError("property not found")
         self._report_all(name)
 
     # -- media -------------------------------------------------------------------------------
@@ -171,7 +123,7 @@ class SimServer:
         now_ns = own_ns()
         span_ns = self._model.span_ns
         if span_ns is None:
-            raise Refused("error running command")
+            raise RefusedError("error running command")
         base_ns = 0 if "absolute" in flags else self._model.position_ns(now_ns) or 0
         place_ns = base_ns + round(float(target) * NS_PER_S)
         self._model.seek(min(max(place_ns, 0), span_ns - 1), now_ns)
@@ -179,7 +131,10 @@ class SimServer:
         self._restart_later()
 
     def _loadfile(
-        self, url: str, flags: str = "replace", options: dict[str, str] | None = None
+        self,
+        url: str,
+        flags: str = "replace",  # noqa: ARG002 - mpv's own argument; here all loads replace
+        options: dict[str, str] | None = None,
     ) -> dict[str, int]:
         asked = options or {}
         self._unload("stop")
@@ -197,7 +152,8 @@ class SimServer:
             self._tell({"event": "end-file", "playlist_entry_id": entry, **error})
             return
         now_ns = own_ns()
-        self._url, self._title = url, options.get("force-media-title", "")
+        self._properties.url = url
+        self._properties.title = options.get("force-media-title", "")
         if "pause" in options:
             self._model.set_paused(options["pause"] == "yes", now_ns)
         start_ns = round(float(options.get("start", 0)) * NS_PER_S)
@@ -210,7 +166,7 @@ class SimServer:
         if self._model.span_ns is None:
             return
         self._model.stop(own_ns())
-        self._url = self._title = ""
+        self._properties.url = self._properties.title = ""
         self._tell({"event": "end-file", "playlist_entry_id": self._entry, "reason": reason})
         self._report_all("idle-active")
 
@@ -243,7 +199,7 @@ class SimServer:
 
     def _report(self, writer: asyncio.StreamWriter, number: int, name: str) -> None:
         event = {"event": "property-change", "id": number, "name": name}
-        value = self._property(name)
+        value = self._properties.read(name, own_ns())
         _send(writer, event if value is None else event | {"data": value})
 
 
@@ -258,14 +214,11 @@ async def run(socket_path: Path, model: PlayerModel) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, server.quit.set)
-    socket_path.unlink(missing_ok=True)
     listener = await asyncio.start_unix_server(
         server.serve, str(socket_path), limit=LINE_LIMIT_BYTES
     )
-    socket_path.chmod(0o600)
     await server.quit.wait()
     listener.close()
-    socket_path.unlink(missing_ok=True)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -290,7 +243,10 @@ def main(arguments: list[str] | None = None) -> int:
         seed=chosen.seed,
     )
     try:
+        os.umask(0o077)  # only this user may steer, as with mpv's socket
+        chosen.socket.unlink(missing_ok=True)
         asyncio.run(run(chosen.socket, PlayerModel(traits, failings)))
+        chosen.socket.unlink(missing_ok=True)
     except OSError as error:
         print(f"{chosen.socket}: cannot listen there ({error.strerror})", file=sys.stderr)  # noqa: T201
         return 2

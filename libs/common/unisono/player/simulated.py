@@ -48,6 +48,8 @@ class SimulatedPlayer:
 
     async def open(self) -> None:
         """It is connected at once."""
+        while not self._events.empty():  # left over from before the last `close`
+            self._events.get_nowait()
         self._opened = True
         if self._lost is None:
             self._events.put_nowait(PlayerEvent(EventKind.CONNECTED))

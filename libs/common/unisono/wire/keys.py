@@ -2,6 +2,7 @@
 
 import hmac
 from collections import OrderedDict
+from functools import lru_cache
 from hashlib import sha256
 
 from unisono.wire.refusal import Reason, Refused
@@ -11,6 +12,7 @@ KEY_ID_LABEL = b"unisono/1 key id"
 KEY_ID_BYTES = 4
 SIGNATURE_BYTES = 16
 MAX_TERM = 2**63 - 1
+MIN_SECRET_BYTES = 16
 
 # A ring remembers the keys of a few terms: forged terms must not fill the memory.
 _REMEMBERED_TERMS = 4
@@ -26,6 +28,7 @@ def derive_key(secret: bytes, session_id: str, term: int) -> bytes:
     return hmac.digest(secret, message, "sha256")
 
 
+@lru_cache(maxsize=16)
 def key_id(key: bytes) -> bytes:
     """4 bytes that name a key without giving it away; they tell a wrong key from a forgery."""
     return hmac.digest(key, KEY_ID_LABEL, "sha256")[:KEY_ID_BYTES]

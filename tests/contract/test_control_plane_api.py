@@ -1,0 +1,471 @@
+"""The control plane as its callers meet it: real uvicorn, real Redis-compatible server."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from services.control_plane.app import create_app
+from services.control_plane.settings import ControlSettings
+from tests.support.control_plane import (
+    FILM,
+    OPERATOR,
+    OPERATOR_TOKEN,
+    ControlPlane,
+    as_device,
+    running_control_plane,
+)
+from tests.support.redis_server import start_redis
+from unisono.core.errors import UserError
+
+
+class Time:
+    """Server time, moved by hand."""
+
+    def __init__(self) -> None:
+        self.ms = 1_780_000_000_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+async def cloud(redis_url: str, time: Time) -> AsyncIterator[ControlPlane]:
+    async with running_control_plane(redis_url, time) as plane:
+        yield plane
+
+
+async def two_devices(cloud: ControlPlane) -> tuple[str, str]:
+    """Two enrolled devices that have called in; their bearer tokens."""
+    one, two = await cloud.enrol("screen-1"), await cloud.enrol("screen-2")
+    await cloud.beat(one, beacon_port=7610)
+    await cloud.beat(two, beacon_port=7620)
+    return one, two
+
+
+async def start(cloud: ControlPlane, **fields: Any) -> dict[str, Any]:
+    return await cloud.operate("/v1/sessions", {"site": "lobby", "playlist": [FILM]} | fields)
+
+
+async def test_a_session_from_start_to_stop(cloud: ControlPlane, time: Time) -> None:
+    one, two = await two_devices(cloud)
+    session = await start(cloud, start_delay_ms=3000, flags={"SYNC_LAN_ENABLED": True})
+    assert (session["state"], session["term"]) == ("preparing", 1)
+    assert session["master_device_id"] == "screen-1"
+    assert session["start_at_ms"] == time.ms + 3000
+    assert "secret_hex" not in str(session)
+    first, second = await cloud.commands(one), await cloud.commands(two)
+    assert first == second
+    (command,) = first
+    spec = command["session"]
+    assert command["kind"] == "SYNC_PREPARE"
+    assert spec["start_at_ms"] == session["start_at_ms"]
+    assert [m["beacon_port"] for m in spec["members"]] == [7610, 7620]
+    assert spec["playlist"]["items"][0]["duration_ns"] == 60_000_000_000
+    assert spec["flags"] == {"SYNC_LAN_ENABLED": "1"}
+    assert len(bytes.fromhex(spec["secret_hex"])) == 32
+    # At least once: it stays until it is acknowledged.
+    assert await cloud.commands(one) == first
+    assert await cloud.commands(one, after=command["seq"]) == []
+    path = f"/v1/device/commands/{command['command_id']}/ack"
+    for _ in range(2):
+        reply = await cloud.http.post(path, json={"outcome": "done"}, headers=as_device(one))
+        assert reply.json() == {"command_id": command["command_id"], "outcome": "done"}
+    assert await cloud.commands(one) == []
+    assert await cloud.commands(two) == second
+    time.ms += 3000
+    path = f"/v1/sessions/{session['session_id']}"
+    assert (await cloud.show(path))["state"] == "playing"
+    stopped = await cloud.operate(f"{path}/stop")
+    assert (stopped["state"], stopped["ended_ms"]) == ("stopped", time.ms)
+    assert await cloud.operate(f"{path}/stop") == stopped
+    assert await cloud.show(path) == stopped
+    (stop,) = await cloud.commands(two)
+    assert (stop["kind"], stop["session"]) == ("SYNC_STOP", None)
+    assert stop["seq"] > command["seq"]
+
+
+async def test_heartbeats_and_status_say_what_to_do_and_are_shown(cloud: ControlPlane) -> None:
+    one, _ = await two_devices(cloud)
+    session = await start(cloud)
+    held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
+    more = {"player": "playing", "mode": "lan", "version": "0.1.0"}
+    hint = await cloud.beat(one, beacon_port=7610, **more, **held)
+    assert {name: hint[name] for name in held} == held
+    assert hint["next_poll_s"] == 1.0
+    body = {"session_id": session["session_id"], "term": 1, "role": "master", "mode": "lan"}
+    body |= {"drift_ms": {"count": 3, "mean": -0.5, "p95": 2.0, "within_50ms_ratio": 1.0}}
+    reply = await cloud.http.post("/v1/sync/status/runtime", json=body, headers=as_device(one))
+    assert reply.json()["session_id"] == session["session_id"]
+    site = await cloud.show("/v1/sites/lobby")
+    shown = site["devices"][0]
+    assert shown["device_id"] == "screen-1"
+    assert shown["heartbeat"]["mode"] == "lan"
+    assert shown["status"]["drift_ms"]["mean"] == -0.5
+    assert [s["session_id"] for s in site["sessions"]] == [session["session_id"]]
+
+
+async def test_a_device_that_lost_its_state_gets_the_session_again(cloud: ControlPlane) -> None:
+    one, _ = await two_devices(cloud)
+    session = await start(cloud)
+    (command,) = await cloud.commands(one)
+    path = f"/v1/device/commands/{command['command_id']}/ack"
+    await cloud.http.post(path, json={"outcome": "done"}, headers=as_device(one))
+    held = {"session_id": session["session_id"], "term": 1, "revision": command["seq"]}
+    await cloud.beat(one, beacon_port=7610, **held)
+    assert await cloud.commands(one) == []
+    await cloud.beat(one, beacon_port=7610)
+    (again,) = await cloud.commands(one)
+    assert (again["command_id"], again["session"]) == (command["command_id"], command["session"])
+
+
+async def test_a_device_in_a_session_that_is_over_is_told_to_stop(cloud: ControlPlane) -> None:
+    one, _ = await two_devices(cloud)
+    await cloud.beat(one, session_id="lobby-0000000000", term=3, revision=5)
+    (command,) = await cloud.commands(one)
+    assert (command["kind"], command["session_id"]) == ("SYNC_STOP", "lobby-0000000000")
+
+
+async def test_an_operator_moves_the_lead(cloud: ControlPlane) -> None:
+    one, two = await two_devices(cloud)
+    session = await start(cloud)
+    path = f"/v1/sessions/{session['session_id']}/master"
+    moved = await cloud.operate(path, {"device_id": "screen-2"})
+    assert (moved["term"], moved["master_device_id"]) == (2, "screen-2")
+    assert moved["start_at_ms"] == session["start_at_ms"]
+    assert await cloud.commands(one) == await cloud.commands(two)
+    assert (await cloud.commands(one))[0]["term"] == 2
+    assert await cloud.operate(path, {"device_id": "screen-2"}) == moved
+    assert (await cloud.operate(path))["master_device_id"] == "screen-1"
+
+
+async def test_a_silent_master_loses_the_lead_when_others_call(
+    cloud: ControlPlane, time: Time
+) -> None:
+    one, two = await two_devices(cloud)
+    session = await start(cloud)
+    held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
+    time.ms += 15_000
+    assert (await cloud.beat(two, beacon_port=7620, **held))["term"] == 1
+    time.ms += 1
+    status = {"session_id": session["session_id"], "term": 1}
+    hints = await asyncio.gather(
+        *(
+            cloud.http.post("/v1/sync/status/runtime", json=status, headers=as_device(two))
+            for _ in range(5)
+        )
+    )
+    assert [hint.json()["term"] for hint in hints] == [2] * 5
+    assert (await cloud.commands(two))[0]["session"]["master_device_id"] == "screen-2"
+    # The late master calls in its old term and gets the new state.
+    hint = await cloud.beat(one, beacon_port=7610, **held)
+    assert hint["term"] == 2
+    (command,) = await cloud.commands(one)
+    assert command["session"]["master_device_id"] == "screen-2"
+    assert command["session"]["start_at_ms"] == session["start_at_ms"]
+    metrics = (await cloud.http.get("/metrics")).text
+    assert 'unisono_control_events_total{site="lobby",event="failover"} 1' in metrics
+
+
+async def test_two_instances_racing_give_one_result(redis_url: str, time: Time) -> None:
+    async with (
+        running_control_plane(redis_url, time) as one,
+        running_control_plane(redis_url, time) as other,
+    ):
+        await two_devices(one)
+        body = {"site": "lobby", "playlist": [FILM]}
+        replies = await asyncio.gather(
+            *(
+                plane.http.post("/v1/sessions", json=body, headers=OPERATOR)
+                for plane in (one, other) * 4
+            )
+        )
+        statuses = sorted(reply.status_code for reply in replies)
+        assert statuses == [201] + [409] * 7
+        assert len((await other.show("/v1/sites/lobby"))["sessions"]) == 1
+
+
+async def test_a_moved_device_is_told_to_the_others(cloud: ControlPlane) -> None:
+    one, two = await two_devices(cloud)
+    session = await start(cloud)
+    held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
+    await cloud.beat(two, beacon_port=7699, **held)
+    (command,) = await cloud.commands(one)
+    assert [m["beacon_port"] for m in command["session"]["members"]] == [7610, 7699]
+    assert command["term"] == 1
+
+
+async def test_enrolment_is_once_only(cloud: ControlPlane, time: Time) -> None:
+    tokens = (await cloud.operate("/v1/sites/lobby/enroll-tokens", {"count": 3, "ttl_s": 60}))[
+        "tokens"
+    ]
+
+    async def enrol(token: str, **wish: str) -> httpx.Response:
+        return await cloud.http.post("/v1/device/enroll", json={"token": token} | wish)
+
+    tried = await asyncio.gather(*(enrol(tokens[0], device_id=f"x{n}") for n in range(4)))
+    assert sorted(reply.status_code for reply in tried) == [201, 401, 401, 401]
+    taken = next(reply.json()["device_id"] for reply in tried if reply.is_success)
+    refused = await enrol(tokens[1], device_id=taken)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "device_exists")
+    unnamed = (await enrol(tokens[1])).json()
+    assert unnamed["device_id"].startswith("dev-")
+    time.ms += 60_000
+    assert (await enrol(tokens[2])).json()["error"]["code"] == "bad_token"
+    assert (await enrol("lobby.invented")).status_code == 401
+    assert (await enrol("nonsense")).status_code == 401
+
+
+async def test_tokens_of_the_settings_are_one_time_across_restarts(redis_url: str) -> None:
+    from services.control_plane.app import open_store, seed_tokens  # noqa: PLC0415
+
+    token = "lobby.0123456789abcdef"
+    settings = ControlSettings(
+        operator_token=OPERATOR_TOKEN, redis_url=redis_url, enroll_tokens=token
+    )
+    store = open_store(settings)
+    async with running_control_plane(redis_url) as cloud:
+        await seed_tokens(settings, store)
+        body = {"token": token}
+        assert (await cloud.http.post("/v1/device/enroll", json=body)).status_code == 201
+        await seed_tokens(settings, store)
+        assert (await cloud.http.post("/v1/device/enroll", json=body)).status_code == 401
+    await store.close()
+
+
+STRANGERS: tuple[dict[str, str], ...] = (
+    {},
+    {"Authorization": "Basic abc"},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Bearer nodots"},
+    {"Authorization": "Bearer ghost.lobby.secret"},
+    {"Authorization": "Bearer screen-1.elsewhere.secret"},
+    {"Authorization": "Bearer screen 1.lobby.secret"},
+    {"Authorization": f"Bearer {OPERATOR_TOKEN}"},
+)
+
+
+async def test_devices_must_show_their_secret(cloud: ControlPlane) -> None:
+    await cloud.enrol("screen-1")
+    for method, path in (
+        ("POST", "/v1/device/heartbeat"),
+        ("POST", "/v1/sync/status/runtime"),
+        ("GET", "/v1/device/commands"),
+        ("POST", "/v1/device/commands/x/ack"),
+    ):
+        for header in STRANGERS:
+            reply = await cloud.http.request(method, path, headers=header, json={})
+            assert reply.status_code == 401, (path, header)
+            assert reply.headers["www-authenticate"] == "Bearer"
+            assert reply.json()["error"]["code"] in {"bad_credentials", "no_credentials"}
+
+
+async def test_a_secret_is_good_for_its_own_device_only(cloud: ControlPlane) -> None:
+    one = await cloud.enrol("screen-1")
+    await cloud.enrol("screen-2")
+    await cloud.enrol("screen-1", site="hall")
+    secret = one.partition(".")[2]
+    stolen = as_device(f"screen-2.{secret}")
+    assert (await cloud.http.get("/v1/device/commands", headers=stolen)).status_code == 401
+    moved = as_device(f"screen-1.hall.{secret.partition('.')[2]}")
+    assert (await cloud.http.get("/v1/device/commands", headers=moved)).status_code == 401
+    assert (await cloud.http.get("/v1/device/commands", headers=as_device(one))).is_success
+
+
+async def test_operators_must_show_their_token(cloud: ControlPlane) -> None:
+    device = as_device(await cloud.enrol("screen-1"))
+    for method, path in (
+        ("POST", "/v1/sites/lobby/enroll-tokens"),
+        ("GET", "/v1/sites/lobby"),
+        ("POST", "/v1/sessions"),
+        ("GET", "/v1/sessions/lobby-1"),
+        ("POST", "/v1/sessions/lobby-1/stop"),
+        ("POST", "/v1/sessions/lobby-1/master"),
+    ):
+        for header in ({}, device, {"Authorization": "Bearer wrong"}):
+            reply = await cloud.http.request(method, path, headers=header, json={})
+            assert reply.status_code == 401, path
+
+
+Case = tuple[str, str, dict[str, Any] | bytes | None, int, str, str]
+MISTAKES: tuple[Case, ...] = (
+    ("GET", "/v1/sessions/lobby-nope", None, 404, "unknown_session", "no session lobby-nope"),
+    ("GET", "/v1/sessions/nope", None, 404, "unknown_session", "no session nope"),
+    ("POST", "/v1/sessions/lobby-nope/stop", {}, 404, "unknown_session", "lobby-nope"),
+    ("POST", "/v1/sessions/lobby-nope/master", {}, 404, "unknown_session", "lobby-nope"),
+    ("GET", "/v1/sites/nowhere", None, 404, "unknown_site", "no site nowhere"),
+    ("GET", "/v1/sites/no%20where", None, 422, "bad_field", "site: "),
+    ("GET", "/v2", None, 404, "not_found", "there is no /v2 here"),
+    ("DELETE", "/v1/sessions", None, 405, "method_not_allowed", "does not take DELETE"),
+    ("POST", "/v1/sessions", b"{", 400, "malformed_json", "the body is not JSON"),
+    ("POST", "/v1/sessions", b"[]", 400, "malformed_json", "send an object"),
+    ("POST", "/v1/sessions", b"\xff", 400, "malformed_json", "the body is not JSON"),
+    ("POST", "/v1/sessions", {"site": "lobby"}, 422, "bad_field", "playlist: field required"),
+    ("POST", "/v1/sessions", {"site": "a/b", "playlist": []}, 422, "bad_field", "site: "),
+    ("POST", "/v1/sessions", {"loops": 3}, 422, "bad_field", ": "),
+    ("POST", "/v1/sessions", {"site": "nowhere", "playlist": [FILM]}, 404, "unknown_site", ""),
+    ("POST", "/v1/sessions", {"site": "lobby", "playlist": []}, 422, "bad_session", "empty"),
+    (
+        "POST",
+        "/v1/sessions",
+        {"site": "lobby", "playlist": [{"uri": "x", "duration_ms": 0}]},
+        422,
+        "bad_field",
+        "playlist.0.duration_ms: input should be greater than 0",
+    ),
+    (
+        "POST",
+        "/v1/sessions",
+        {"site": "lobby", "playlist": [FILM], "device_ids": ["ghost"]},
+        404,
+        "unknown_device",
+        "ghost is not enrolled at this site",
+    ),
+    (
+        "POST",
+        "/v1/sessions",
+        {"site": "lobby", "playlist": [FILM], "device_ids": ["silent"]},
+        409,
+        "device_silent",
+        "silent has never called in",
+    ),
+    (
+        "POST",
+        "/v1/sessions",
+        {"site": "lobby", "playlist": [FILM], "flags": {"SYNC_TYPO": 1}},
+        422,
+        "bad_field",
+        "no flag SYNC_TYPO",
+    ),
+    (
+        "POST",
+        "/v1/sessions",
+        {"site": "lobby", "playlist": [FILM], "flags": {"SYNC_LAN_BEACON_HZ": 500}},
+        422,
+        "bad_field",
+        "SYNC_LAN_BEACON_HZ=500",
+    ),
+)
+
+
+async def test_errors_are_one_clear_sentence(cloud: ControlPlane) -> None:
+    await cloud.enrol("silent")
+    headers = OPERATOR | {"Content-Type": "application/json"}
+    for method, path, body, status, code, sentence in MISTAKES:
+        given: dict[str, Any] = {"content": body} if isinstance(body, bytes) else {"json": body}
+        reply = await cloud.http.request(method, path, headers=headers, **given)
+        error = reply.json()["error"]
+        assert (reply.status_code, error["code"]) == (status, code), (path, body)
+        assert sentence in error["message"], (path, body)
+        assert set(error) == {"code", "message"}
+        assert "\n" not in error["message"]
+
+
+async def test_wrong_fields_of_devices_are_named(cloud: ControlPlane) -> None:
+    one = as_device(await cloud.enrol("screen-1"))
+    good = {"address": "10.0.0.1", "beacon_port": 1, "probe_port": 2}
+    for change, field in (
+        ({"address": "screen.local"}, "address"),
+        ({"beacon_port": 0}, "beacon_port"),
+        ({"term": -1}, "term"),
+        ({"revision": 2**60}, "revision"),
+        ({"colour": "red"}, "colour"),
+    ):
+        body = good | change
+        reply = await cloud.http.post("/v1/device/heartbeat", json=body, headers=one)
+        assert reply.status_code == 422
+        assert reply.json()["error"]["message"].startswith(f"{field}: ")
+    path = "/v1/device/commands/nope/ack"
+    reply = await cloud.http.post(path, json={"outcome": "done"}, headers=one)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_command")
+    reply = await cloud.http.post(path, json={"outcome": "maybe"}, headers=one)
+    assert reply.json()["error"]["message"].startswith("outcome: ")
+
+
+async def test_bodies_are_limited_in_size(cloud: ControlPlane) -> None:
+    headers = {"Content-Type": "application/json"}
+    large = b" " * 300_000
+
+    async def dripped() -> AsyncIterator[bytes]:
+        for start in range(0, len(large), 50_000):
+            yield large[start : start + 50_000]
+
+    for content in (large, dripped()):
+        reply = await cloud.http.post("/v1/device/enroll", content=content, headers=headers)
+        assert (reply.status_code, reply.json()["error"]["code"]) == (413, "too_large")
+
+
+async def test_requests_are_counted_by_site_route_and_status(cloud: ControlPlane) -> None:
+    one, _ = await two_devices(cloud)
+    await cloud.commands(one)
+    await cloud.http.get("/v1/device/commands", headers=as_device("screen-1.lobby.wrong"))
+    await cloud.http.get("/nowhere")
+    lines = (await cloud.http.get("/metrics")).text.splitlines()
+    name = "unisono_control_requests_total"
+    assert name + '{site="lobby",route="heartbeat",status="200"} 2' in lines
+    assert name + '{site="lobby",route="commands",status="200"} 1' in lines
+    assert name + '{site="-",route="commands",status="401"} 1' in lines
+    assert name + '{site="-",route="unknown",status="404"} 1' in lines
+    assert 'unisono_control_devices{site="lobby"} 2' in lines
+    assert 'unisono_control_devices_seen{site="lobby"} 2' in lines
+    assert 'unisono_control_sessions{site="lobby",state="playing"} 0' in lines
+
+
+async def test_the_api_describes_itself(cloud: ControlPlane) -> None:
+    described = (await cloud.http.get("/openapi.json")).json()
+    assert set(described["paths"]) == {
+        "/v1/device/enroll",
+        "/v1/device/heartbeat",
+        "/v1/sync/status/runtime",
+        "/v1/device/commands",
+        "/v1/device/commands/{command_id}/ack",
+        "/v1/sites/{site}/enroll-tokens",
+        "/v1/sites/{site}",
+        "/v1/sessions",
+        "/v1/sessions/{session_id}",
+        "/v1/sessions/{session_id}/stop",
+        "/v1/sessions/{session_id}/master",
+        "/healthz",
+        "/metrics",
+    }
+    assert (await cloud.http.get("/healthz")).json()["status"] == "ok"
+
+
+async def test_while_redis_is_away_calls_are_told_to_come_back() -> None:
+    with start_redis() as server:
+        async with running_control_plane(server.url) as cloud:
+            one = await cloud.enrol("screen-1")
+            await cloud.beat(one)
+            os.kill(server.pid, signal.SIGSTOP)
+            try:
+                for reply in (
+                    await cloud.http.get("/v1/device/commands", headers=as_device(one)),
+                    await cloud.http.get("/v1/sites/lobby", headers=OPERATOR),
+                    await cloud.http.get("/healthz"),
+                ):
+                    assert reply.status_code == 503
+                    assert reply.headers["retry-after"] == "2"
+                    assert reply.json()["error"]["code"] == "store_unavailable"
+            finally:
+                os.kill(server.pid, signal.SIGCONT)
+            async with asyncio.timeout(10):
+                while (await cloud.http.get("/healthz")).status_code != 200:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            await cloud.beat(one)
+
+
+def test_an_app_needs_a_secret_for_operators() -> None:
+    for token in ("", "short"):
+        with pytest.raises(UserError, match="UNISONO_CONTROL_OPERATOR_TOKEN"):
+            create_app(ControlSettings(operator_token=token))
+    with pytest.raises(UserError, match=r"SITE\.RANDOM"):
+        create_app(ControlSettings(operator_token=OPERATOR_TOKEN, enroll_tokens="short"))
