@@ -18,6 +18,7 @@ NO_SKIPS = os.environ.get("UNISONO_NO_SKIPS", "") not in ("", "0")
 _left_out: list[pytest.Item] = []
 
 
+@pytest.hookimpl(trylast=True)  # after -k and -m: what nobody asked for is not left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the tests that need root out when we are not."""
     if os.geteuid() == 0:
