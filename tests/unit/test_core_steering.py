@@ -165,6 +165,13 @@ def test_a_picture_left_over_from_before_our_restart_is_stopped_too() -> None:
     assert actions == (Stop(),)
 
 
+def test_a_start_that_was_a_hair_early_is_not_begun_again() -> None:
+    armed = SteeringState(stage=Stage.ARMED)
+    running, actions = look(armed, PlayerState.PLAYING, at_s=-0.0001, phase_s=0.0002)
+    assert (running.stage, running.drift_ns) == (Stage.RUNNING, 300_000)
+    assert not any(isinstance(a, Cue) for a in actions)
+
+
 def test_a_film_still_running_is_cued_again_for_a_session_yet_to_start() -> None:
     running = SteeringState(stage=Stage.RUNNING)
     _, actions = look(running, PlayerState.PLAYING, at_s=-3, phase_s=40)

@@ -191,7 +191,10 @@ def _when_cued(state: SteeringState, look: _Look) -> Step:
 
 def _when_playing(state: SteeringState, look: _Look) -> Step:
     target, sample, now_ns = look.target, look.seen.sample, look.now_ns
-    if not look.seen.holds_playlist or target.elapsed_ns(now_ns) < 0:
+    # Running well before the start is another show's picture; a hair before it is a hair's
+    # difference between the clock maps that the instant was and is now computed with.
+    too_early = target.elapsed_ns(now_ns) < -look.rules.hard_reset_ns
+    if not look.seen.holds_playlist or too_early:
         return _wait_or_land(state, look)
     if sample.phase_ns is None:
         return replace(state, drift_ns=None), ()
