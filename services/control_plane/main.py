@@ -20,11 +20,12 @@ from unisono.state import StateError
 SHUTDOWN_S = 3
 # Longer than the pause between two calls of a quiet device, so that connections are kept.
 KEEP_ALIVE_S = 75
+BACKLOG = 1024
 
 _log = logging.getLogger(__name__)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, but for the signals: `serve` owns them, so that the exit status is ours."""
 
     @contextlib.contextmanager
@@ -35,7 +36,7 @@ class _Server(uvicorn.Server):
 
 async def serve(settings: ControlSettings) -> None:
     """Serve until SIGTERM or SIGINT. `UserError` when the port or Redis cannot be had."""
-    listening = _listen(settings.host, settings.port)
+    listening = listen(settings.host, settings.port)
     try:
         store = open_store(settings)
         app = create_app(settings, store)
@@ -55,7 +56,7 @@ async def serve(settings: ControlSettings) -> None:
 async def _run(config: uvicorn.Config, listening: socket.socket) -> None:
     config.timeout_graceful_shutdown = SHUTDOWN_S
     config.timeout_keep_alive = KEEP_ALIVE_S
-    server = _Server(config)
+    server = Server(config)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     stopping = asyncio.create_task(until_signal())
     await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -64,15 +65,29 @@ async def _run(config: uvicorn.Config, listening: socket.socket) -> None:
     await serving
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket; `UserError` says why there is none."""
     try:
-        return socket.create_server((host, port), backlog=1024, reuse_port=False)
+        found = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
+        )
+        family, kind, protocol, _, address = found[0]
+        # The protocol must be named: asyncio switches Nagle's delay off only where it reads TCP,
+        # and with the delay every answer on a kept connection takes 40 ms longer.
+        listening = socket.socket(family, kind, protocol)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError:
+            listening.close()
+            raise
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UserError(
             f"cannot listen on {host}:{port}: {reason}; choose another --host or --port"
         ) from None
+    return listening
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -88,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = vars(parser.parse_args(argv)).items()
     options = {PREFIX + name.upper(): value for name, value in given if value is not None}
     set_up_log("control-plane")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         settings = load_control_settings({**os.environ, **options})
         set_log_level(settings.log_level)

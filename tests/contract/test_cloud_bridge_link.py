@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,9 @@ class Linked:
     @property
     def state(self) -> LocalState:
         return LocalState(self.store)
+
+    def connected(self) -> bool:
+        return self.bridge.stats().connected
 
     def count(self, name: str) -> int:
         return self.bridge.stats().requests.get(name, 0)
@@ -287,7 +291,7 @@ async def test_whatever_the_cloud_does_the_session_holds(
             links.append((label, cloud, link))
         for label, _, link in links:
             for call in ("heartbeat", "status", "commands"):
-                await until(lambda link=link, name=f"{call} {label}": link.count(name))
+                await until(partial(link.count, f"{call} {label}"))
             assert link.bridge.desired == Desired(70, SPEC)
             assert link.heard[-1] == Desired(70, SPEC)
             assert not link.bridge.stats().connected
@@ -298,7 +302,7 @@ async def test_whatever_the_cloud_does_the_session_holds(
             cloud.answer = good
         for label, _, link in links:
             if label != "401":
-                await until(lambda link=link: link.bridge.stats().connected, 20)
+                await until(link.connected, 20)
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
@@ -431,11 +435,14 @@ async def test_the_process_comes_back_with_the_session(
         session = await start(cloud)
         first = await await_desired(lambda desired: desired.session is not None)
         assert first.revision == session["revision"]
+        async with asyncio.timeout(20):
+            while await cloud.commands(bearer):  # noqa: ASYNC110  (it acknowledges what it kept)
+                await asyncio.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         await process.wait()
         process = await launch(UNISONO_CONTROL_URL=nobody_listens())
-        while await subscriber.receive() != (topics.DESIRED, first):
-            pass
+        await subscriber.newest()  # what the first one said last
+        assert await await_desired(lambda desired: True) == first
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
     finally:

@@ -56,7 +56,7 @@ class ProcessRig:
         self._process = subprocess.Popen(self._command(self.socket))
 
     def client(self) -> Player:
-        return MpvPlayer(self.socket, reply_timeout_s=0.5)
+        return MpvPlayer(self.socket, reply_timeout_s=1.0)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -399,4 +399,25 @@ async def test_a_client_waits_for_a_player_that_is_not_there_yet(tmp_path: Path)
         assert (await next_event(player.events())).kind is EventKind.CONNECTED
     finally:
         await player.close()
+        rig.kill()
+
+
+async def test_the_end_of_the_edit_list_is_only_a_small_seam(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unisono.player.edl.SPAN_NS", 1)  # a list of one loop
+    rig = ProcessRig(mpv_command, tmp_path)
+    rig.start()
+    try:
+        async with connected(rig) as (player, events):
+            await player.load(playlist(films, "silent.mp4"), LENGTH_NS * 9 // 10)
+            await player.play()
+            first = await until(player, running)
+            after = await until(
+                player, lambda s: running(s) and NS_PER_S // 5 < phase(s) < NS_PER_S
+            )
+            assert abs(slip_ns(first, after, LENGTH_NS)) < 5 * CLOCK_TOLERANCE_NS
+            await player.close()
+            assert [event async for event in events] == []
+    finally:
         rig.kill()

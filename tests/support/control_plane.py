@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import httpx
 import uvicorn
 
 from services.control_plane.app import create_app, wall_ms
-from services.control_plane.main import _Server
+from services.control_plane.main import Server, listen
 from services.control_plane.settings import ControlSettings
 from unisono.state import DocumentStore, RedisStore
 
@@ -84,9 +83,9 @@ async def running_control_plane(
     values = {"operator_token": OPERATOR_TOKEN, "redis_url": redis_url} | settings
     store = DocumentStore(RedisStore(redis_url))
     app = create_app(ControlSettings(**values), store, now_ms)
-    listening = socket.create_server(("127.0.0.1", port))
+    listening = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server = _Server(
+    server = Server(
         uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))

@@ -60,7 +60,7 @@ def test_before_the_start_the_first_frame_is_cued_and_waits() -> None:
     waiting, actions = look(landing, PlayerState.CUED, at_s=-4, phase_s=0)
     assert actions == ()
     armed, actions = look(waiting, PlayerState.CUED, at_s=-0.4, phase_s=0)
-    assert actions == (Play(OwnNs(START - TRAITS.start_lead_ns)),)
+    assert actions == (Play(OwnNs(START + TRAITS.start_lead_ns)),)
     assert armed.stage is Stage.ARMED
     assert look(armed, PlayerState.CUED, at_s=-0.1, phase_s=0) == (armed, ())
     running, _ = look(armed, PlayerState.PLAYING, at_s=0.1, phase_s=0.1)
@@ -81,14 +81,14 @@ def test_a_late_device_lands_ahead_on_a_frame_and_waits_for_it() -> None:
     assert cue.phase_ns % TRAITS.frame_ns == 0
     assert 0 < cue.phase_ns - 30 * S_NS <= 300 * MS_NS
     _, actions = look(landing, PlayerState.CUED, at_s=30.1, phase_s=cue.phase_ns / S_NS)
-    assert actions == (Play(OwnNs(START + cue.phase_ns - TRAITS.start_lead_ns)),)
+    assert actions == (Play(OwnNs(START + cue.phase_ns + TRAITS.start_lead_ns)),)
 
 
 def test_what_is_on_screen_counts_not_what_was_asked() -> None:
     landing, actions = look(IDLE, PlayerState.IDLE, at_s=30, holds=False)
     shown_s = actions[1].phase_ns / S_NS + 0.04 if isinstance(actions[1], Cue) else 0
     _, actions = look(landing, PlayerState.CUED, at_s=30.1, phase_s=shown_s)
-    assert actions == (Play(OwnNs(START + round(shown_s * S_NS) - TRAITS.start_lead_ns)),)
+    assert actions == (Play(OwnNs(START + round(shown_s * S_NS) + TRAITS.start_lead_ns)),)
 
 
 def test_a_cue_that_took_too_long_is_aimed_again() -> None:

@@ -179,7 +179,8 @@ def _when_cued(state: SteeringState, look: _Look) -> Step:
     if seen.sample.phase_ns is not None:  # what is on screen counts, not what was asked
         asked_ns = elapsed_ns % target.length_ns
         elapsed_ns += wrap_error_ns(seen.sample.phase_ns - asked_ns, target.length_ns)
-    instant_ns = OwnNs(target.instant_of(elapsed_ns) - seen.traits.start_lead_ns)
+    # Its clock will start that far ahead of what is cued, so it must start that much later.
+    instant_ns = target.instant_of(elapsed_ns + seen.traits.start_lead_ns)
     if instant_ns - now_ns > NS_PER_S // 2:
         # The clock map, and so the instant, still improves: decide shortly before.
         return replace(state, acted_at_ns=now_ns), ()

@@ -15,9 +15,9 @@ from unisono.player.protocol import fingerprint_of
 from unisono.player.silence import BLOCK_NS, MAX_SILENCE_NS, silence_uri
 
 SPAN_NS = 24 * 3600 * NS_PER_S  # the end of the edit list costs one seek: make it rare
-# mpv reads a command in time that grows with the square of its length: 0.2 s for this much text,
-# 8 s for 2 MB. It is 5,000 loops of one film.
-MAX_TEXT_BYTES = 250_000
+# mpv reads a command in time that grows with the square of its length, and answers nothing
+# meanwhile: 0.1 s for 250 kB, 8 s for 2 MB. This much is 2,000 loops of one film.
+MAX_TEXT_BYTES = 100_000
 MARK = "unisono/1"
 _PREFIX = "edl://!no_chapters;"
 _NEW_STREAM = "!new_stream"
@@ -60,17 +60,19 @@ def cut_of(playlist: Playlist, sources: Mapping[str, Source]) -> Cut:
     audible = [sources[item.uri].has_sound for item in items]
     films = [_segment(sources[item.uri].address, item.duration_ns) for item in items]
     if all(audible):
-        repeats = _repeats(length_ns, films)
+        repeats = _repeats(length_ns, _bytes(films))
         tracks, audio_track, filters = [films * repeats], 1, [_FILL_HOLES]
     elif not any(audible):
-        repeats = _repeats(length_ns, films + _silence(length_ns))
+        # Silence does not care for loops: it runs through in pieces of full length.
+        share = _bytes(_silence(MAX_SILENCE_NS)) * length_ns // MAX_SILENCE_NS
+        repeats = _repeats(length_ns, _bytes(films) + share + 1)
         tracks = [films * repeats, _silence(length_ns * repeats)]
         audio_track, filters = 1, [_SMALL_BLOCKS]
     else:
         sound: list[str] = []
         for item, film, heard in zip(items, films, audible, strict=True):
             sound += [film] if heard else _silence(item.duration_ns)
-        repeats = _repeats(length_ns, films + sound)
+        repeats = _repeats(length_ns, _bytes(films) + _bytes(sound))
         tracks = [films * repeats, sound * repeats]
         # A track list is laid out after its first film: with sound, it brings a track of its own.
         audio_track, filters = (2 if audible[0] else 1), [_FILL_HOLES, _SMALL_BLOCKS]
@@ -84,10 +86,13 @@ def cut_of(playlist: Playlist, sources: Mapping[str, Source]) -> Cut:
     )
 
 
-def _repeats(length_ns: int, loop: list[str]) -> int:
-    """How often a loop of ``length_ns``, written as the segments of ``loop``, is repeated."""
-    loop_bytes = sum(len(segment.encode()) + 1 for segment in loop)
+def _repeats(length_ns: int, loop_bytes: int) -> int:
+    """How often a loop of ``length_ns`` is repeated if its text takes ``loop_bytes``."""
     return max(1, min(-(-SPAN_NS // length_ns), MAX_TEXT_BYTES // loop_bytes))
+
+
+def _bytes(segments: list[str]) -> int:
+    return sum(len(segment.encode()) + 1 for segment in segments)
 
 
 def mark_of(playlist: Playlist) -> str:

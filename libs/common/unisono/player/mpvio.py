@@ -9,6 +9,7 @@ from unisono.player.ipc import CommandError, Event, Link, Reply
 from unisono.player.protocol import MediaError, PlayerError, PlayerGone
 
 LOAD_TIMEOUT_S = 8.0  # a day's edit list takes 0.2 s to load; slow boards and big films more
+STOP_POLL_S = 0.01
 
 
 class MpvIo:
@@ -82,11 +83,14 @@ class MpvIo:
             await _until(events, lambda event: event["event"] == "playback-restart", "did not seek")
 
     async def stop(self) -> None:
-        """Unload and wait until mpv is idle."""
-        with self._watch() as events:
-            await self.command(["stop"])
-            if await self.read("idle-active") is not True:
-                await _until(events, _is_idle, "did not stop")
+        """Unload and wait until nothing is left: mpv calls itself idle a little before."""
+        await self.command(["stop"])
+        try:
+            async with asyncio.timeout(LOAD_TIMEOUT_S):
+                while await self.title():  # noqa: ASYNC110
+                    await asyncio.sleep(STOP_POLL_S)
+        except TimeoutError:
+            raise PlayerError(f"the player did not stop within {LOAD_TIMEOUT_S:g} s") from None
 
     @contextmanager
     def _watch(self) -> Iterator[asyncio.Queue[Event | None]]:
@@ -96,10 +100,6 @@ class MpvIo:
             yield queue
         finally:
             self._watchers.remove(queue)
-
-
-def _is_idle(event: Event) -> bool:
-    return event.get("name") == "idle-active" and event.get("data") is True
 
 
 async def _until(
