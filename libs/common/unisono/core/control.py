@@ -27,12 +27,12 @@ class ControlRules:
     """Limits and time constants.
 
     ``settle_ns``: drift decays with this time constant. ``min_step_ppb``: smaller changes of
-    speed are not worth a command; 20 ppm let 20 us of drift stand at the default settling time.
+    speed are not worth a command; 20 ppm let 14 us of drift stand at the default settling time.
     """
 
     dead_band_ns: int
     max_correction_ppb: int
-    settle_ns: int = NS_PER_S
+    settle_ns: int = 700_000_000
     min_step_ppb: int = 20_000
 
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# Sound that waits in a buffer plays at the old speed: a short one makes speed changes take
-# effect after 0.03 s instead of 0.37 s, and did not run dry with both cores of a test machine
-# busy. A real sound card wants a little more.
-NULL_BUFFER_S = 0.02
+# Sound that waits in the buffer plays at the old speed: speed changes take effect after 0.03 s
+# with a buffer of 0.02 s, 0.17 s with 0.1 s, 0.39 s with mpv's own 0.2 s. But a machine that
+# stalls for longer than the buffer loses the difference for good, on every screen by another
+# amount: two virtual cores were seen to stall for 50 ms. The delay is constant (within 10 ms), so
+# the corrector can reckon with it; a lost position it can only mend.
+BUFFER_S = 0.1
 NULL_OUTBURST_SAMPLES = 64
-DEVICE_BUFFER_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def mpv_command(
     * ``--audio-format/-samplerate/-channels`` fixed: a film of another sound format does not
       reopen the device (48 ms of halt at each such cut otherwise);
     * ``--gapless-audio=yes``: the device stays open from load to load;
-    * ``--audio-buffer`` and ``--ao-null-*`` short: see above;
+    * ``--audio-buffer`` and ``--ao-null-buffer``: see ``BUFFER_S``;
     * ``--cache=no --demuxer-readahead-secs``: local files need no cache, a cut needs some lead;
     * ``--framedrop=vo``: a late frame is dropped at the screen, the clock goes on;
     * no terminal, no keys, no mouse, no OSD, no screen saver: nobody steers but the socket.
@@ -99,11 +100,10 @@ def mpv_command(
 
 
 def _sound(*, sound: bool, mute: bool) -> list[str]:
-    buffer_s = DEVICE_BUFFER_S if sound else NULL_BUFFER_S
     return [
         "--ao=pipewire,pulse,alsa,null" if sound else "--ao=null",
-        f"--audio-buffer={buffer_s}",
-        f"--ao-null-buffer={NULL_BUFFER_S}",
+        f"--audio-buffer={BUFFER_S}",
+        f"--ao-null-buffer={BUFFER_S}",
         f"--ao-null-outburst={NULL_OUTBURST_SAMPLES}",
         "--audio-format=s16",
         "--audio-samplerate=48000",

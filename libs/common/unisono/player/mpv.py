@@ -28,8 +28,9 @@ from unisono.player.seen import OBSERVED, SeekCost, Seen
 
 # Measured with the settings of `launch.mpv_command`; the seek cost is learnt from there on.
 MPV_TRAITS = PlayerTraits(
-    speed_delay_ns=30 * NS_PER_MS,
-    start_lead_ns=0,  # it starts 0.2 ms after the command, less than a reading scatters
+    speed_delay_ns=172 * NS_PER_MS,
+    start_lead_ns=-400
+    * NS_PER_US,  # it starts 0.2 ms after the command, less than a reading scatters
     seek_cost_ns=15 * NS_PER_MS,
     frame_ns=NS_PER_S // 30,
 )
