@@ -73,6 +73,7 @@ def test_windows_of_a_wall_fill_the_grid_row_by_row() -> None:
         (Options(media=Path("/no/film.mp4")), "/no/film.mp4: there is no such file"),
         (Options(devices=4, wall=(3, 1)), "3x1 has fewer cells than the 4 devices"),
         (Options(report=Path("/no/where/r.json")), "its directory does not exist"),
+        (Options(flags={"SYNC_LAN_BEACON_HZ": "900"}), "SYNC_LAN_BEACON_HZ=900"),
         (Options(port=70_000), "--port 70000"),
     ],
 )

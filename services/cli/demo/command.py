@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 from contextlib import ExitStack
@@ -16,6 +17,7 @@ from services.cli.demo.options import Options
 from services.cli.demo.plan import hosts
 from services.cli.demo.report import shortcomings
 from services.cli.demo.show import Show
+from unisono.config.flags import PREFIX as FLAG_PREFIX
 from unisono.runtime import UserError, new_loop
 
 FAILED = 1
@@ -52,6 +54,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         wall=wall,
         cell=cell,
         port=arguments.port,
+        flags={name: text for name, text in os.environ.items() if name.startswith(FLAG_PREFIX)},
     )
 
 

@@ -5,10 +5,12 @@ import re
 import shutil
 import socket
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.cli.demo.leftovers import DEFAULT_PARENT, DEFAULT_PREFIX, LOCK
+from unisono.config import load_flags
 from unisono.config.settings import MAX_RUN_DIR_BYTES
 from unisono.runtime import UserError
 
@@ -32,6 +34,7 @@ class Options:
     wall: tuple[int, int] | None = None
     cell: tuple[int, int] = DEFAULT_CELL
     port: int = 0
+    flags: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(options: Options) -> None:
@@ -53,6 +56,7 @@ def check(options: Options) -> None:
         raise UserError(f"--report {options.report}: its directory does not exist")
     if options.isolate and os.geteuid() != 0:
         raise UserError("--isolate makes network namespaces, so it needs root: use sudo")
+    load_flags(options.flags)
     _check_port(options.port)
     _check_tools(options)
 

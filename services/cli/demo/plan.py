@@ -1,7 +1,7 @@
 """Who runs where: devices, addresses, ports and directories of one demo. Pure."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.cli.demo.isolate import Lab
@@ -58,6 +58,7 @@ class SitePlan:
     control_port: int
     devices: tuple[DevicePlan, ...]
     lab: Lab | None
+    flags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def control_url(self) -> str:
@@ -106,8 +107,12 @@ def plan_site(
     lab: Lab | None,
     free_ports: Iterator[int],
     control_port: int = 0,
+    flags: Mapping[str, str] | None = None,
 ) -> SitePlan:
-    """Lay a site out: in ``lab``, or on loopback with ports from ``free_ports``."""
+    """Lay a site out: in ``lab``, or on loopback with ports from ``free_ports``.
+
+    ``flags``: the ``SYNC_*`` values that the user chose; they go over the demo's own.
+    """
     shared = lab is None
 
     def port(fixed: int) -> int:
@@ -118,6 +123,7 @@ def plan_site(
         control_address=LOOPBACK if lab is None else lab.address(CONTROL),
         control_port=control_port or port(_CONTROL_PORT),
         lab=lab,
+        flags=flags or {},
         devices=tuple(
             DevicePlan(
                 device_id=device_id,
@@ -154,13 +160,15 @@ def device_environment(site: SitePlan, device: DevicePlan) -> dict[str, str]:
 
 
 def site_flags(site: SitePlan) -> dict[str, str]:
-    """The ``SYNC_*`` flags of a demo.
+    """The ``SYNC_*`` flags of a demo, under those that the user chose.
 
     Devices that share one network namespace never hear each other's PGM: the kernel's loop of
     multicast is off on those sockets.
     """
-    flags = {"SYNC_LAN_ENABLED": "1"}
-    return flags if site.lab else flags | {"SYNC_LAN_TRANSPORT": "tcp"}
+    own = {"SYNC_LAN_ENABLED": "1"}
+    if site.lab is None:
+        own["SYNC_LAN_TRANSPORT"] = "tcp"
+    return own | dict(site.flags)
 
 
 def wall_window(number: int, columns: int, cell: tuple[int, int]) -> Window:

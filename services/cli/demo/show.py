@@ -43,7 +43,12 @@ class Show:
         self._uri = film.link_into(run_dir)
         with _free_ports(plan.ports_needed(asked.devices, asked.port)) as ports:
             self._site = plan.plan_site(
-                run_dir, asked.devices, lab=lab, free_ports=iter(ports), control_port=asked.port
+                run_dir,
+                asked.devices,
+                lab=lab,
+                free_ports=iter(ports),
+                control_port=asked.port,
+                flags=asked.flags,
             )
         self._operator_token = secrets.token_urlsafe(24)
         self._supervisor = Supervisor()
