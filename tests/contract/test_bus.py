@@ -78,7 +78,7 @@ async def test_a_slow_consumer_sees_the_newest(bus: AnyBus) -> None:
         publisher.publish(topics.TIMING, timing(number))
     publisher.publish(topics.LINK, link(7))
     async with asyncio.timeout(10):
-        last: dict[object, object] = {}
+        last: dict[topics.Topic, object] = {}
         while topics.LINK not in last:
             last |= await subscriber.newest()
     assert last == {topics.TIMING: timing(39), topics.LINK: link(7)}

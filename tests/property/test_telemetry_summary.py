@@ -1,6 +1,7 @@
 """Drift statistics hold for any samples: order, bounds, symmetry."""
 
 import math
+from dataclasses import astuple
 
 import pytest
 from hypothesis import given
@@ -16,6 +17,10 @@ PERCENTS = st.integers(1, 100)
 def test_figures_are_ordered_and_bounded(drifts: list[float]) -> None:
     found = summarise_ms(drifts)
     assert found.count == len(drifts)
+    assert None not in astuple(found)
+    assert found.p50 is not None and found.p95 is not None and found.p99 is not None  # noqa: PT018
+    assert found.max is not None and found.mean is not None  # noqa: PT018
+    assert found.mean_abs is not None and found.within_50ms_ratio is not None  # noqa: PT018
     assert found.p50 <= found.p95 <= found.p99 <= found.max == max(map(abs, drifts))
     assert abs(found.mean) <= found.mean_abs * (1 + 1e-9) + 1e-300
     assert found.mean_abs <= found.max * (1 + 1e-9)
@@ -26,6 +31,7 @@ def test_figures_are_ordered_and_bounded(drifts: list[float]) -> None:
 @given(DRIFTS)
 def test_sign_and_order_do_not_matter_but_for_the_mean(drifts: list[float]) -> None:
     found, mirrored = summarise_ms(drifts), summarise_ms([-d for d in reversed(drifts)])
+    assert found.mean is not None
     assert mirrored.mean == -found.mean
     assert mirrored.p95 == found.p95
     assert mirrored.within_50ms_ratio == found.within_50ms_ratio
@@ -46,6 +52,7 @@ def test_a_percentile_covers_its_share_and_no_smaller_value_does(
 def test_equal_samples_give_that_sample(count: int, drift: float) -> None:
     found = summarise_ms([drift] * count)
     assert found.p50 == found.p99 == found.max == abs(drift)
+    assert found.mean is not None
     assert math.isclose(found.mean, drift, rel_tol=1e-12)
 
 

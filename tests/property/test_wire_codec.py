@@ -62,9 +62,10 @@ def test_a_changed_byte_is_refused(beacon: Beacon, where: int, by: int) -> None:
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_refused_in_order(data: bytes) -> None:
-    for decode in (lambda d: decode_beacon(d, KEY), lambda d: open_beacon(d, RING)):
-        with pytest.raises(Refused):
-            decode(data)
+    with pytest.raises(Refused):
+        decode_beacon(data, KEY)
+    with pytest.raises(Refused):
+        open_beacon(data, RING)
     for decode_probe in (decode_request, decode_reply):
         with pytest.raises(Refused):
             decode_probe(data, RING)

@@ -41,7 +41,7 @@ def start_redis() -> Iterator[RedisServer]:
     """Run a server until the block ends."""
     directory = Path(tempfile.mkdtemp(prefix="uni-redis-", dir="/tmp"))
     socket = directory / "redis.sock"
-    command = server_command(socket, databases=16)
+    command = server_command(socket, 16, socket.parent)
     with (directory / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

@@ -31,7 +31,7 @@ def test_plan_avoids_networks_in_use_and_names_fit() -> None:
 
 def test_plan_says_when_there_is_no_room() -> None:
     with pytest.raises(UserError, match="no free /24"):
-        isolate.plan_lab(["a"], [ipaddress.ip_network("10.0.0.0/8")], 1, 1)
+        isolate.plan_lab(["a"], [ipaddress.IPv4Network("10.0.0.0/8")], 1, 1)
 
 
 def run(command: tuple[str, ...]) -> str:

@@ -96,7 +96,13 @@ def test_one_state_at_a_time() -> None:
 
 def test_a_family_that_starts_again_grows_on() -> None:
     ledger = Ledger()
-    for report in ({("old_term",): 4.0}, {}, {("old_term",): 4.0}, {("old_term",): 6.0}):
+    reports: list[dict[tuple[str, ...], float]] = [
+        {("old_term",): 4.0},
+        {},
+        {("old_term",): 4.0},
+        {("old_term",): 6.0},
+    ]
+    for report in reports:
         ledger.absorb_all(table.REFUSED, report)
     assert ledger.values(table.REFUSED)[("old_term",)] == 10
 

@@ -23,7 +23,7 @@ PLAYER = "player"
 
 def shared_specs(site: SitePlan, operator_token: str) -> Iterator[ProcessSpec]:
     """The Redis-compatible server and the control plane."""
-    yield _spec(site, CONTROL, "redis", server_command(site.redis_socket, site.databases))
+    yield _spec(site, CONTROL, "redis", _server(site))
     settings = {
         "HOST": site.control_address,
         "PORT": str(site.control_port),
@@ -32,6 +32,10 @@ def shared_specs(site: SitePlan, operator_token: str) -> Iterator[ProcessSpec]:
     }
     environment = {f"UNISONO_CONTROL_{name}": value for name, value in settings.items()}
     yield _spec(site, CONTROL, "control-plane", _program("unisono-control-plane"), environment)
+
+
+def _server(site: SitePlan) -> list[str]:
+    return server_command(site.redis_socket, site.databases, site.control_dir)
 
 
 def device_specs(site: SitePlan, device: DevicePlan, asked: Options) -> Iterator[ProcessSpec]:

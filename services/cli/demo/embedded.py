@@ -19,16 +19,20 @@ def server_binary() -> Path:
     return Path(found)
 
 
-def server_command(socket: Path, databases: int) -> list[str]:
-    """Command of a server that listens on ``socket`` only and keeps nothing on disk."""
+def server_command(socket: Path, databases: int, directory: Path) -> list[str]:
+    """Command of a server that listens on ``socket`` only.
+
+    It keeps a log of its writes in ``directory``: killed and started again, it knows all but the
+    last second, as it must where the control plane has its only memory.
+    """
     options = {
         "port": "0",
         "unixsocket": str(socket),
         "unixsocketperm": "700",
         "databases": str(databases),
-        "dir": str(socket.parent),
+        "dir": str(directory),
         "save": "",
-        "appendonly": "no",
+        "appendonly": "yes",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
     return [str(server_binary()), *words]
