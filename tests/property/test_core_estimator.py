@@ -3,10 +3,12 @@
 import random
 from dataclasses import dataclass
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unisono.core.estimator import (
+    FRESH_SLEW_PPB,
     PRIOR_SKEW_PPB,
     BeaconSample,
     ClockEstimator,
@@ -175,3 +177,67 @@ def test_stamps_that_no_path_can_produce_are_left_out() -> None:
     estimator.add_probe(ProbeSample(OwnNs(100), MasterNs(0), MasterNs(900), OwnNs(200)))
     estimator.add_probe(ProbeSample(OwnNs(300), MasterNs(0), MasterNs(0), OwnNs(200)))
     assert estimator.clock_map(OwnNs(300)) is None
+
+
+@dataclass
+class Disturbed(World):
+    """A master's clock that is disturbed from the 100th second on, heard 20 times a second."""
+
+    step_ns: int = 0
+    slew_ppm: int = 0
+    slew_s: int = 0
+
+    def master(self, own_ns: int) -> MasterNs:
+        since_ns = max(0, own_ns - 1_100 * S_NS)
+        slewed_ns = min(since_ns, self.slew_s * S_NS) * self.slew_ppm // 1_000_000
+        stepped_ns = self.step_ns if since_ns else 0
+        return MasterNs(super().master(own_ns) + slewed_ns + stepped_ns)
+
+    def errors_and_bounds(self, seconds: int) -> list[tuple[int, int]]:
+        estimator, seen = ClockEstimator(), []
+        for beat in range(seconds * 20):
+            estimator.add_beacon(self.beacon())
+            if beat % (2 if beat < 60 else 10) == 0:
+                estimator.add_probe(self.probe())
+            self.now_ns += S_NS // 20
+            clock_map = estimator.clock_map(OwnNs(self.now_ns))
+            assert clock_map is not None
+            seen.append((abs(self.error_ns(estimator)), clock_map.bound_ns))
+        return seen
+
+
+@pytest.mark.parametrize("slew", [(100, 20), (-100, 20), (500, 8), (-500, 8), (-10, 60), (30, 60)])
+def test_a_slewed_clock_is_followed_and_the_bound_knows_it(slew: tuple[int, int]) -> None:
+    """A time daemon at work on either machine: beacons and probes mixed, as they come."""
+    world = Disturbed(
+        10**12, 0, 100_000, 100_000, random.Random(3), slew_ppm=slew[0], slew_s=slew[1]
+    )
+    seen = world.errors_and_bounds(180)
+    assert max(error_ns for error_ns, _ in seen[200:]) < 1_000_000
+    # Slews beyond what the bound allows for are outside it for the moment it takes to see them.
+    allowed = 0.02 if abs(slew[0]) * 1000 > FRESH_SLEW_PPB else 0.005
+    assert sum(error_ns > bound_ns for error_ns, bound_ns in seen) / len(seen) < allowed
+
+
+@pytest.mark.parametrize("step_ms", [-400, -2, 2, 400])
+def test_a_step_is_believed_within_seconds_whichever_its_sign(step_ms: int) -> None:
+    world = Disturbed(10**12, 0, 100_000, 100_000, random.Random(5), step_ns=step_ms * 1_000_000)
+    seen = world.errors_and_bounds(120)
+    assert max(error_ns for error_ns, _ in seen[103 * 20 :]) < 500_000
+    # Nothing can be known before the next probe, half a second away, nor believed before three.
+    assert sum(error_ns > bound_ns for error_ns, bound_ns in seen) <= 30
+
+
+def test_beacons_alone_lost_are_held_over_within_their_growing_bound() -> None:
+    world = World(10**12, 50_000, 200_000, 100_000, random.Random(5))
+    estimator = ClockEstimator()
+    for _ in range(600):
+        estimator.add_beacon(world.beacon())
+        world.now_ns += S_NS // 20
+    before = estimator.clock_map(OwnNs(world.now_ns))
+    world.now_ns += 60 * S_NS
+    after = estimator.clock_map(OwnNs(world.now_ns))
+    assert before is not None
+    assert after is not None
+    assert abs(world.error_ns(estimator)) < 5_000_000
+    assert after.bound_ns > before.bound_ns + 1_000_000

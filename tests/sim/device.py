@@ -179,7 +179,7 @@ class Wall:
         return [device.guidance.state.mode for device in self.devices]
 
     def _talk(self, device: Device) -> None:
-        """One beacon a step (10 Hz is plenty here), a probe every half second or so."""
+        """One beacon a step (10 Hz is plenty here); probes often at first, then twice a second."""
         own_ns = device.own(self.true_ns)
         if device is self._master:
             device.beacon_own_ns = own_ns
@@ -190,7 +190,9 @@ class Wall:
         if beacon_ns is not None:
             self._hear(device, device.own(self.true_ns + beacon_ns))
         there_ns, back_ns = self.lan.delay_ns(self.rng), self.lan.delay_ns(self.rng)
-        asked = self.lan_is_up and self.rng.random() < 0.2
+        known = device.estimator.clock_map(own_ns)
+        often = known is None or known.bound_ns > NS_PER_MS
+        asked = self.lan_is_up and (often or self.rng.random() < 0.2)
         if asked and there_ns is not None and back_ns is not None:
             at_master_ns = self._master.own(self.true_ns + there_ns)
             received_ns = device.own(self.true_ns + there_ns + back_ns)

@@ -172,6 +172,35 @@ def test_a_start_that_was_a_hair_early_is_not_begun_again() -> None:
     assert not any(isinstance(a, Cue) for a in actions)
 
 
+def test_a_cue_given_by_the_cloud_s_timeline_is_good_for_the_lan_s() -> None:
+    """The show runs for an hour; the LAN's timeline counts from the loop under way only."""
+    landing, actions = look(IDLE, PlayerState.IDLE, at_s=3610, holds=False)
+    (cue,) = (a for a in actions if isinstance(a, Cue))
+    lan = Target(Timeline(START + 3600 * S_NS, LENGTH_NS), identity(OwnNs(0)))
+    _, actions = look(
+        landing, PlayerState.CUED, at_s=3610.1, phase_s=cue.phase_ns / S_NS, target=lan
+    )
+    (play,) = (a for a in actions if isinstance(a, Play))
+    assert 0 <= play.at_own_ns - (START + 3610 * S_NS) < 500 * MS_NS
+
+
+def test_a_cue_far_from_what_is_due_after_the_timeline_changed_is_aimed_again() -> None:
+    landing, _ = look(IDLE, PlayerState.IDLE, at_s=30, holds=False)
+    moved = Target(Timeline(START + 10 * S_NS, LENGTH_NS), identity(OwnNs(0)))
+    again, actions = look(landing, PlayerState.CUED, at_s=30.1, phase_s=30.24, target=moved)
+    assert again.stage is Stage.LANDING
+    assert any(isinstance(a, Cue) and abs(a.phase_ns - 20 * S_NS) < S_NS for a in actions)
+
+
+def test_a_short_film_waits_for_the_start_too() -> None:
+    short = Target(Timeline(START, 3 * S_NS), identity(OwnNs(0)))
+    landing, _ = look(IDLE, PlayerState.IDLE, at_s=-5, holds=False, target=short)
+    waiting, actions = look(landing, PlayerState.CUED, at_s=-4, phase_s=0, target=short)
+    assert actions == ()
+    _, actions = look(waiting, PlayerState.CUED, at_s=-0.3, phase_s=0, target=short)
+    assert actions == (Play(OwnNs(START + TRAITS.start_lead_ns)),)
+
+
 def test_a_film_still_running_is_cued_again_for_a_session_yet_to_start() -> None:
     running = SteeringState(stage=Stage.RUNNING)
     _, actions = look(running, PlayerState.PLAYING, at_s=-3, phase_s=40)

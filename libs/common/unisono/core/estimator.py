@@ -4,8 +4,8 @@ Every message confines the offset (master minus own) from one side, because no d
 negative: what the master received at ``t2`` of a probe sent at ``t1`` says
 ``offset <= t2 - t1``; what it sent at ``t3`` and we received at ``t4`` says
 ``offset >= t3 - t4``, and so does each beacon. The estimate is the middle of the tightest
-corridor, and half the corridor's width bounds its error whatever the asymmetry of the path.
-Queueing only ever loosens a constraint, so slow messages need no filter: they do not count.
+corridor. Queueing only ever loosens a constraint, so slow messages need no filter: they do not
+count.
 
 Constraints age. With a skew known to within ``u``, one that is ``a`` old is loosened by
 ``u * a``. The skew comes from the corridor as well: a straight line must pass between all
@@ -13,12 +13,20 @@ upper and all lower constraints (Moon, Skelly and Towsley, "Estimation and remov
 skew from network delay measurements", INFOCOM 1999, with both directions at once), which
 confines its slope to an interval; its middle is the estimate and its half width is ``u``.
 
-What none of this can see is an asymmetry of the *least* delays of the two directions that
-lasts: half of it stays in the estimate, inside the bound.
+Clocks are disciplined: their rate changes when a time daemon slews them, and then old
+constraints contradict new ones. As delays cannot cause that, new ones win: the older half is
+forgotten until the rest agrees. A contradiction too large for a slew is a step, of a suspended
+or another machine, or one broken stamp: three in a row are believed.
+
+The bound reaches from the estimate to the far side of the corridor that the last few seconds
+give by themselves, loosened by as much as a slew could have done since: a change of rate too
+young to contradict anything is inside it. What none of this can see is an asymmetry of the
+*least* delays of the two directions that lasts; half of it is in the estimate, and all of it in
+the bound.
 """
 
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
+from dataclasses import dataclass, field
 
 from unisono.core.clockmap import ClockMap
 from unisono.core.units import NS_PER_MS, NS_PER_S, PPB, MasterNs, OwnNs, scale_ppb
@@ -27,20 +35,23 @@ from unisono.core.units import NS_PER_MS, NS_PER_S, PPB, MasterNs, OwnNs, scale_
 # know the skew to 1.5 ppm over a corridor of 0.2 ms, and short enough to follow temperature.
 BIN_NS = 2 * NS_PER_S
 MAX_BINS = 64
-# A crystal is within 100 ppm, and the kernel may slew the clock at 500 ppm at most while it is
-# being disciplined; before anything is measured, this much must be allowed for.
-PRIOR_SKEW_PPB = 300_000
+# Either clock's crystal is within 100 ppm, and its kernel slews it by 500 ppm at most.
+PRIOR_SKEW_PPB = 1_200_000
 # What the skew may wander within the window; no measurement makes us surer than this.
-WANDER_PPB = 300
-# Constraints that contradict each other by more than this are not noise of the stamps.
-CONTRADICTION_NS = 100_000
-# That many contradictions in a row are a step of a clock, fewer are a broken stamp.
+WANDER_PPB = 1_000
+# Bins whose constraints alone must hold for the bound, and the slew it allows for meanwhile:
+# time daemons mend small offsets at some tens of ppm.
+FRESH_BINS = 2
+FRESH_SLEW_PPB = 50_000
+# Stamps of several processor cores may differ by so much.
+STAMP_NOISE_NS = 5_000
+# A slew of 500 ppm needs ten seconds for this; what contradicts by more is a step.
+STEP_NS = 5 * NS_PER_MS
+# That many contradictions of one side in a row are a step, fewer are a broken stamp.
 STEPS_AFTER = 3
 # One-way delay assumed when only beacons come: a LAN's typical delay, and a bound to match.
 ONE_WAY_DELAY_NS = 500_000
 ONE_WAY_BOUND_NS = 5 * NS_PER_MS
-# Reading two clocks and crossing the interpreter is never more exact than this.
-STAMP_FLOOR_NS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +86,17 @@ class _Limit:
     offset_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Bin:
-    """The tightest limits seen in one stretch of time."""
+    """The tightest limits seen in one stretch of time, by side."""
 
     number: int
-    upper: _Limit | None = None
-    lower: _Limit | None = None
+    limits: dict[int, _Limit] = field(default_factory=dict)
     rtt_ns: int | None = None
+
+
+# The two sides, as signs: an upper limit is loosened upwards, a lower one downwards.
+_UPPER, _LOWER = 1, -1
 
 
 class ClockEstimator:
@@ -92,19 +106,20 @@ class ClockEstimator:
         self._bins: deque[_Bin] = deque(maxlen=MAX_BINS)
         self._skew_ppb = 0
         self._skew_bound_ppb = PRIOR_SKEW_PPB
-        self._contradictions = 0
-        # The corridor's two sides at one reference instant; carried from there to any other.
+        # The corridor's sides at one reference instant; carried from there to any other.
         self._reference_ns = 0
-        self._upper_ns: int | None = None
-        self._lower_ns: int | None = None
+        self._corridor: dict[int, int] = {}
+        self._against: Counter[int] = Counter()  # contradictions in a row, by side
+        self._doubt_ns = 0  # the largest of them
 
     def reset(self) -> None:
         """Forget everything: another master, another clock."""
         self._bins.clear()
         self._skew_ppb = 0
         self._skew_bound_ppb = PRIOR_SKEW_PPB
-        self._contradictions = 0
-        self._upper_ns = self._lower_ns = None
+        self._corridor.clear()
+        self._against.clear()
+        self._doubt_ns = 0
 
     @property
     def min_rtt_ns(self) -> int | None:
@@ -115,104 +130,150 @@ class ClockEstimator:
         """Use a two-way exchange: it confines the offset from both sides."""
         if sample.rtt_ns < 0 or sample.own_received_ns < sample.own_sent_ns:
             return  # stamps that no path can produce; a step in the middle of the exchange
-        upper = _Limit(sample.own_sent_ns, sample.master_received_ns - sample.own_sent_ns)
-        lower = _Limit(sample.own_received_ns, sample.master_sent_ns - sample.own_received_ns)
-        self._add(sample.own_received_ns, upper, lower, sample.rtt_ns)
+        upper_ns = sample.master_received_ns - sample.own_sent_ns
+        lower_ns = sample.master_sent_ns - sample.own_received_ns
+        self._take(_Limit(sample.own_sent_ns, upper_ns), _UPPER, sample.own_received_ns)
+        self._take(_Limit(sample.own_received_ns, lower_ns), _LOWER, sample.own_received_ns)
+        if self._bins:
+            newest = self._bins[-1]
+            newest.rtt_ns = min(newest.rtt_ns or sample.rtt_ns, sample.rtt_ns)
 
     def add_beacon(self, sample: BeaconSample) -> None:
         """Use a one-way beacon: it confines the offset from below."""
         offset_ns = sample.master_sent_ns - sample.own_received_ns
-        self._add(sample.own_received_ns, None, _Limit(sample.own_received_ns, offset_ns), None)
+        limit = _Limit(sample.own_received_ns, offset_ns)
+        self._take(limit, _LOWER, sample.own_received_ns)
 
     def clock_map(self, now_ns: OwnNs) -> ClockMap | None:
         """The map as known at ``now_ns``; None while nothing came from the master.
 
-        The bound holds as long as the skew stays within ``skew_bound_ppb`` of the estimate.
+        The bound holds as long as no clock is slewed by more than ``FRESH_SLEW_PPB`` at once.
         """
-        if self._lower_ns is None:
+        if _LOWER not in self._corridor:
             return None
-        since_ns = now_ns - self._reference_ns
-        lower_ns = self._lower_ns + scale_ppb(since_ns, self._skew_ppb - self._skew_bound_ppb)
-        if self._upper_ns is None:
-            offset_ns, bound_ns = lower_ns + ONE_WAY_DELAY_NS, ONE_WAY_BOUND_NS
+        if _UPPER not in self._corridor:
+            offset_ns, bound_ns = self._one_way(now_ns)
         else:
-            upper_ns = self._upper_ns + scale_ppb(since_ns, self._skew_ppb + self._skew_bound_ppb)
+            since_ns = now_ns - self._reference_ns
+            upper_ns = self._corridor[_UPPER] + scale_ppb(since_ns, self._slope_ppb(_UPPER))
+            lower_ns = self._corridor[_LOWER] + scale_ppb(since_ns, self._slope_ppb(_LOWER))
             offset_ns = (upper_ns + lower_ns) // 2
-            bound_ns = max(0, upper_ns - lower_ns) // 2 + STAMP_FLOOR_NS
+            bound_ns = abs(upper_ns - lower_ns) // 2
+            for sign in (_UPPER, _LOWER):
+                reach_ns = self._fresh_ns(sign, now_ns, self._reach_ppb)
+                if reach_ns is not None:
+                    bound_ns = max(bound_ns, sign * (reach_ns - offset_ns))
+        bound_ns = max(bound_ns, self._doubt_ns) + STAMP_NOISE_NS
         return ClockMap(now_ns, offset_ns, self._skew_ppb, bound_ns, self._skew_bound_ppb)
 
-    def _add(
-        self, at_ns: int, upper: _Limit | None, lower: _Limit | None, rtt_ns: int | None
-    ) -> None:
-        if self._contradicts(upper, lower):
-            self._contradictions += 1
-            if self._contradictions < STEPS_AFTER:
+    @property
+    def _reach_ppb(self) -> int:
+        return max(self._skew_bound_ppb, FRESH_SLEW_PPB)
+
+    def _one_way(self, now_ns: OwnNs) -> tuple[int, int]:
+        """Offset and bound from lower limits alone: the fastest recent beacon, and a guess."""
+        fastest_ns = self._fresh_ns(_LOWER, now_ns, 0)
+        assert fastest_ns is not None  # noqa: S101 - the corridor has a lower side
+        age_ns = max(0, now_ns - max(b.limits[_LOWER].at_ns for b in self._with(_LOWER)))
+        bound_ns = ONE_WAY_BOUND_NS + scale_ppb(age_ns, self._skew_bound_ppb)
+        return fastest_ns + ONE_WAY_DELAY_NS, bound_ns
+
+    def _with(self, sign: int) -> list[_Bin]:
+        return [b for b in self._bins if sign in b.limits]
+
+    def _fresh_ns(self, sign: int, now_ns: int, doubt_ppb: int) -> int | None:
+        """One side of the corridor at ``now_ns`` by the newest bins that have that side."""
+        slope_ppb = self._skew_ppb + sign * doubt_ppb
+        carried = [
+            b.limits[sign].offset_ns + scale_ppb(now_ns - b.limits[sign].at_ns, slope_ppb)
+            for b in self._with(sign)[-FRESH_BINS:]
+        ]
+        return _tightest(carried, sign)
+
+    def _take(self, limit: _Limit, sign: int, at_ns: int) -> None:
+        """Use one constraint, unless it contradicts what is known and stands alone in that."""
+        crossing_ns = self._crossing_ns(limit, sign)
+        if crossing_ns > STEP_NS:
+            self._against[sign] += 1
+            self._doubt_ns = max(self._doubt_ns, crossing_ns)
+            if self._against[sign] < STEPS_AFTER:
                 return
             self.reset()
-        self._contradictions = 0
+        else:
+            del self._against[sign]
+            if not self._against:
+                self._doubt_ns = 0
+            while crossing_ns > STAMP_NOISE_NS:
+                self._forget_older_half()
+                crossing_ns = self._crossing_ns(limit, sign)
         if not self._bins or self._bins[-1].number < at_ns // BIN_NS:
-            self._open_bin(at_ns)
-        newest = self._bins[-1]
-        self._bins[-1] = _Bin(
-            newest.number,
-            upper=self._tighter(newest.upper, upper, sign=1),
-            lower=self._tighter(newest.lower, lower, sign=-1),
-            rtt_ns=min((r for r in (newest.rtt_ns, rtt_ns) if r is not None), default=None),
-        )
-        if upper is not None:
-            new_ns = self._at_reference_ns(upper, sign=1)
-            self._upper_ns = new_ns if self._upper_ns is None else min(self._upper_ns, new_ns)
-        if lower is not None:
-            new_ns = self._at_reference_ns(lower, sign=-1)
-            self._lower_ns = new_ns if self._lower_ns is None else max(self._lower_ns, new_ns)
+            self._bins.append(_Bin(at_ns // BIN_NS))
+            self._fold(at_ns)
+        newest = self._bins[-1].limits
+        new_ns = self._at_reference_ns(limit, sign)
+        if sign not in newest or sign * (self._at_reference_ns(newest[sign], sign) - new_ns) >= 0:
+            newest[sign] = limit
+        known = self._corridor.get(sign)
+        self._corridor[sign] = new_ns if known is None else sign * min(sign * known, sign * new_ns)
 
-    def _open_bin(self, at_ns: int) -> None:
-        """Start the next bin: learn from the finished ones, and fold them into the corridor."""
+    def _forget_older_half(self) -> None:
+        for _ in range((len(self._bins) + 1) // 2):
+            self._bins.popleft()
+        self._fold(self._reference_ns)
+
+    def _fold(self, at_ns: int) -> None:
+        """Learn the skew from all bins and fold them into the corridor at ``at_ns``."""
         self._learn_skew()
-        self._bins.append(_Bin(at_ns // BIN_NS))
         self._reference_ns = at_ns
-        uppers = [self._at_reference_ns(b.upper, sign=1) for b in self._bins if b.upper]
-        lowers = [self._at_reference_ns(b.lower, sign=-1) for b in self._bins if b.lower]
-        self._upper_ns = min(uppers, default=None)
-        self._lower_ns = max(lowers, default=None)
+        self._corridor = {}
+        for sign in (_UPPER, _LOWER):
+            folded = [self._at_reference_ns(b.limits[sign], sign) for b in self._with(sign)]
+            tightest_ns = _tightest(folded, sign)
+            if tightest_ns is not None:
+                self._corridor[sign] = tightest_ns
 
-    def _tighter(self, old: _Limit | None, new: _Limit | None, *, sign: int) -> _Limit | None:
-        """The limit that confines more; ``sign`` is 1 for upper ones, -1 for lower ones."""
-        if old is None or new is None:
-            return new or old
-        gain_ns = self._at_reference_ns(old, sign=sign) - self._at_reference_ns(new, sign=sign)
-        return new if sign * gain_ns >= 0 else old
+    def _slope_ppb(self, sign: int) -> int:
+        return self._skew_ppb + sign * self._skew_bound_ppb
 
-    def _at_reference_ns(self, limit: _Limit, *, sign: int) -> int:
+    def _at_reference_ns(self, limit: _Limit, sign: int) -> int:
         """Where the line of ``limit`` passes the reference instant.
 
         What a limit says later is carried on by the skew and loosened by the skew's doubt: a
         straight line, the same slope for all limits of a side. So one comparison, at any one
         instant, tells which confines more at all later ones.
         """
-        slope_ppb = self._skew_ppb + sign * self._skew_bound_ppb
-        return limit.offset_ns + scale_ppb(self._reference_ns - limit.at_ns, slope_ppb)
+        return limit.offset_ns + scale_ppb(self._reference_ns - limit.at_ns, self._slope_ppb(sign))
 
-    def _contradicts(self, upper: _Limit | None, lower: _Limit | None) -> bool:
-        """Whether a new constraint cannot be true together with the corridor so far."""
-        if upper is not None and self._lower_ns is not None:
-            least_ns = self._lower_ns - CONTRADICTION_NS
-            if self._at_reference_ns(upper, sign=-1) < least_ns:
-                return True
-        if lower is not None and self._upper_ns is not None:
-            most_ns = self._upper_ns + CONTRADICTION_NS
-            return self._at_reference_ns(lower, sign=1) > most_ns
-        return False
+    def _crossing_ns(self, limit: _Limit, sign: int) -> int:
+        """By how much a new limit lies beyond the corridor's other side; <= 0 where it agrees."""
+        other_ns = self._corridor.get(-sign)
+        if other_ns is None:
+            return 0
+        since_ns = limit.at_ns - self._reference_ns
+        there_ns = other_ns + scale_ppb(since_ns, self._slope_ppb(-sign))
+        return sign * (there_ns - limit.offset_ns)
 
     def _learn_skew(self) -> None:
         """Confine the slope of the line between all upper and all lower limits.
 
-        Any pair of an upper and a lower limit at two times confines it from one side. Called
-        once a bin, for at most ``MAX_BINS``² / 2 pairs.
+        Any pair of an upper and a lower limit at two times confines it from one side: for at
+        most ``MAX_BINS``² / 2 pairs, once a bin. No slope left means that the rate has changed:
+        the older half is forgotten.
         """
+        while True:
+            most_ppb, least_ppb = self._slopes_ppb()
+            if most_ppb >= least_ppb - WANDER_PPB or len(self._bins) < 2:
+                break
+            for _ in range(len(self._bins) // 2):
+                self._bins.popleft()
+        self._skew_ppb = (most_ppb + least_ppb) // 2
+        self._skew_bound_ppb = abs(most_ppb - least_ppb) // 2 + WANDER_PPB
+
+    def _slopes_ppb(self) -> tuple[int, int]:
+        """The largest and the smallest slope that the bins leave."""
         most_ppb, least_ppb = PRIOR_SKEW_PPB, -PRIOR_SKEW_PPB
-        uppers = [b.upper for b in self._bins if b.upper]
-        lowers = [b.lower for b in self._bins if b.lower]
+        uppers = [b.limits[_UPPER] for b in self._with(_UPPER)]
+        lowers = [b.limits[_LOWER] for b in self._with(_LOWER)]
         for upper in uppers:
             for lower in lowers:
                 apart_ns = upper.at_ns - lower.at_ns
@@ -223,6 +284,9 @@ class ClockEstimator:
                     most_ppb = min(most_ppb, slope_ppb)
                 else:
                     least_ppb = max(least_ppb, slope_ppb)
-        # Stamps of several CPUs and a wandering crystal may cross by a little: stay in between.
-        self._skew_ppb = (most_ppb + least_ppb) // 2
-        self._skew_bound_ppb = max(0, most_ppb - least_ppb) // 2 + WANDER_PPB
+        return most_ppb, least_ppb
+
+
+def _tightest(values_ns: list[int], sign: int) -> int | None:
+    """The value that confines most: the least of upper sides, the greatest of lower ones."""
+    return min(values_ns, key=lambda value_ns: sign * value_ns, default=None)

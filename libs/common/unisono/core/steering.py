@@ -114,6 +114,8 @@ class _Look:
 
 # A cue or a start that shows no effect for this long is asked again.
 PATIENCE_NS = 5 * NS_PER_S
+# No landing aims so far ahead; the first frame, which may wait for hours, is no landing.
+FAR_NS = 2 * NS_PER_S
 
 
 def steer(
@@ -179,15 +181,29 @@ def _when_cued(state: SteeringState, look: _Look) -> Step:
     if seen.sample.phase_ns is not None:  # what is on screen counts, not what was asked
         asked_ns = elapsed_ns % target.length_ns
         elapsed_ns += wrap_error_ns(seen.sample.phase_ns - asked_ns, target.length_ns)
+    elapsed_ns = _in_the_loop_under_way(elapsed_ns, target, now_ns)
     # Its clock will start that far ahead of what is cued, so it must start that much later.
     instant_ns = target.instant_of(elapsed_ns + seen.traits.start_lead_ns)
     if instant_ns - now_ns > NS_PER_S // 2:
         # The clock map, and so the instant, still improves: decide shortly before.
+        if elapsed_ns > 0 and instant_ns - now_ns > FAR_NS:
+            return _land(state, look)  # the timeline has changed since: aim anew
         return replace(state, acted_at_ns=now_ns), ()
     if instant_ns < now_ns - look.rules.hard_reset_ns:
         return _land(state, look)  # the cue took too long
     armed = replace(state, stage=Stage.ARMED, acted_at_ns=OwnNs(max(now_ns, instant_ns)))
     return armed, (Play(instant_ns),)
+
+
+def _in_the_loop_under_way(elapsed_ns: int, target: Target, now_ns: OwnNs) -> int:
+    """The same place in the film, in the loop that makes it due nearest to now.
+
+    Elapsed times of two timelines differ by whole loops: the cloud's counts from the session's
+    start, the LAN's from a loop's. Never before the start.
+    """
+    loops = round((target.elapsed_ns(now_ns) - elapsed_ns) / target.length_ns)
+    nearest_ns = elapsed_ns + loops * target.length_ns
+    return nearest_ns if nearest_ns >= 0 else elapsed_ns % target.length_ns
 
 
 def _when_playing(state: SteeringState, look: _Look) -> Step:
