@@ -10,7 +10,7 @@ from unisono.bus import topics
 from unisono.config import ConfigError, Flags, Settings, load_flags
 from unisono.core.control import ControlRules
 from unisono.core.guidance import Guidance, LanWord, guide, heard
-from unisono.core.mode import ModeRules
+from unisono.core.mode import Mode, ModeRules
 from unisono.core.playerstate import PlayerState
 from unisono.core.session import Desired, Role, SessionSpec
 from unisono.core.steering import Observation, Stage, SteeringRules, SteeringState, steer
@@ -80,14 +80,21 @@ class Corrector:
         self._helm = helm
         self._clock = clock
         self._revision = _UNKNOWN
+        self._newest: Desired | None = None
         self._assignment: _Assignment | None = None
         self._guidance = Guidance()
         self._steering = SteeringState()
         self._start = StartError()
 
-    async def obey(self, desired: Desired) -> None:
+    def hear_desired(self, desired: Desired) -> None:
+        """Note the cloud's newest word; the next step obeys it."""
+        if self._newest is None or desired.revision > self._newest.revision:
+            self._newest = desired
+
+    async def _obey_newest(self) -> None:
         """Take the cloud's newest word; older revisions are ignored."""
-        if desired.revision <= self._revision:
+        desired = self._newest
+        if desired is None or desired.revision <= self._revision:
             return
         self._revision = desired.revision
         old = self._assignment
@@ -100,8 +107,8 @@ class Corrector:
         self._steering = replace(self._steering, stage=_stage_after_change(self._steering))
         log.info("session %s", new.session.session_id if new else "none")
 
-    def hear(self, timing: topics.Timing) -> None:
-        """Take the beacon process's newest word on time."""
+    def hear_timing(self, timing: topics.Timing) -> None:
+        """Note the beacon process's newest word on time."""
         word = LanWord(
             session_id=timing.session_id,
             term=timing.term,
@@ -114,6 +121,7 @@ class Corrector:
 
     async def step(self) -> topics.DriftSample:
         """One look at the player, one decision; returns what to publish."""
+        await self._obey_newest()
         assignment = self._assignment
         playlist = assignment.playlist if assignment else None
         flags = assignment.flags if assignment else self._base_flags
@@ -177,6 +185,8 @@ class Corrector:
         now_ns: OwnNs = self._clock.own_ns()
         session = assignment.session if assignment else None
         running = seen is not None and self._steering.stage is Stage.RUNNING
+        # The wall clock's error is assumed, not measured: no figure to publish.
+        measured = self._guidance.state.mode in {Mode.LAN, Mode.HOLDOVER}
         return topics.DriftSample(
             session_id=session.session_id if session else "",
             term=session.term if session else 0,
@@ -186,7 +196,7 @@ class Corrector:
             player_state=player_state,
             drift_ns=self._steering.drift_ns if running else None,
             phase_ns=seen.sample.phase_ns if seen else None,
-            bound_ns=target.bound_ns(now_ns) if target else None,
+            bound_ns=target.bound_ns(now_ns) if target and measured else None,
             speed=seen.sample.speed if seen else 1.0,
             seeks=self._steering.seeks,
             speed_changes=self._steering.speed_changes,

@@ -14,7 +14,6 @@ from unisono.player.protocol import (
     MediaError,
     Player,
     PlayerError,
-    PlayerGone,
     fingerprint_of,
 )
 from unisono.runtime import Clock
@@ -39,7 +38,7 @@ class Helm:
         self.fault = ""
         self._player = player
         self._clock = clock
-        self._holds = ""
+        self._must_cue = False  # what it shows is not what it was given
         self._job: asyncio.Task[None] | None = None
 
     @property
@@ -51,13 +50,11 @@ class Helm:
         """Follow the player's events until it is closed."""
         async for event in self._player.events():
             log.info("player %s %s", event.kind, event.detail)
-            if event.kind is EventKind.CONNECTED:
-                await self._ask_what_is_loaded()
-            elif event.kind in {EventKind.DISCONNECTED, EventKind.HUNG}:
-                self._holds = ""
+            if event.kind in {EventKind.MEDIA_FAILED, EventKind.ENDED}:
+                self._must_cue = True
+            elif event.kind is not EventKind.CONNECTED:
+                self._must_cue = False
                 await self.drop_job()
-            else:
-                self._holds = ""  # what it shows is not what it was given: cue again
 
     async def look(self, playlist: Playlist | None) -> Observation:
         """Read the player's clock; again, when a busy machine made the reading a poor one."""
@@ -71,7 +68,8 @@ class Helm:
         except PlayerError:
             now_ns = self._clock.own_ns()
             sample = PlayerSample(now_ns, PlayerState.ABSENT, None, 1.0, 0)
-        holds = playlist is not None and self._holds == fingerprint_of(playlist)
+        wanted = playlist is not None and self._player.holds == fingerprint_of(playlist)
+        holds = wanted and not self._must_cue
         return Observation(sample, holds, self._player.traits())
 
     async def carry_out(self, actions: tuple[Action, ...], playlist: Playlist | None) -> None:
@@ -83,7 +81,6 @@ class Helm:
                         await self._player.set_speed(speed)
                     case Stop():
                         await self.drop_job()
-                        self._holds = ""
                         await self._player.stop()
                     case Cue(phase_ns) if playlist is not None:
                         await self._begin(self._cue(playlist, phase_ns))
@@ -103,13 +100,13 @@ class Helm:
     async def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         await self.drop_job()
         self._job = asyncio.create_task(work)
+        self._job.add_done_callback(_log_failure)
 
     async def _cue(self, playlist: Playlist, phase_ns: int) -> None:
-        self._holds = ""
         try:
             await self._player.pause()  # a picture that runs would be taken over as it is
             await self._player.load(playlist, phase_ns)
-            self._holds = fingerprint_of(playlist)
+            self._must_cue = False
             self.fault = ""
         except MediaError as error:
             self._complain(str(error))
@@ -121,16 +118,16 @@ class Helm:
         await asyncio.sleep(max(0.0, ns_to_s(at_own_ns - self._clock.own_ns())))
         try:
             await self._player.play()
-        except PlayerGone as error:
+        except PlayerError as error:
             log.warning("start given up: %s", error)
-
-    async def _ask_what_is_loaded(self) -> None:
-        try:
-            self._holds = await self._player.loaded()
-        except PlayerGone:
-            self._holds = ""
 
     def _complain(self, fault: str) -> None:
         if fault != self.fault:
             log.error("%s", fault)
         self.fault = fault
+
+
+def _log_failure(job: asyncio.Task[None]) -> None:
+    """A job ends by itself, is dropped, or has met a fault of our own: that one must be seen."""
+    if not job.cancelled() and (error := job.exception()) is not None:
+        log.error("a job of the player failed: %r", error)

@@ -28,16 +28,16 @@ async def serve() -> None:
     with contextlib.suppress(StateError):  # memory and the bus will do
         desired = await state.desired()
         if desired is not None:
-            await corrector.obey(desired)
+            corrector.hear_desired(desired)
     publisher = bus.publisher(Owner.CORRECTOR)
     subscriber = bus.subscriber((topics.DESIRED, topics.TIMING))
 
     async def listen() -> None:
         async for _, message in subscriber:
             if isinstance(message, Desired):
-                await corrector.obey(message)
+                corrector.hear_desired(message)
             elif isinstance(message, topics.Timing):
-                corrector.hear(message)
+                corrector.hear_timing(message)
 
     async def step() -> None:
         publisher.publish(topics.DRIFT, await corrector.step())

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from unisono.core.clockmap import ClockMap, identity
 from unisono.core.target import Target, wall_target
-from unisono.core.timeline import MediaItem, Playlist, Timeline, wrap_error_ns
+from unisono.core.timeline import Timeline, wrap_error_ns
 from unisono.core.units import MasterNs, OwnNs, WallNs, ms_to_ns, ns_to_ms
 
 DAY_NS = 86_400 * 10**9
@@ -19,9 +19,6 @@ maps = st.builds(
     skew_bound_ppb=st.integers(0, 500_000),
 )
 durations = st.integers(1, 3600 * 10**9)
-playlists = st.lists(durations, min_size=1, max_size=5).map(
-    lambda ds: Playlist(tuple(MediaItem(f"{i}.mp4", d) for i, d in enumerate(ds)))
-)
 
 
 @given(maps, own_times)
@@ -50,13 +47,6 @@ def test_the_bound_only_widens_with_age(clock_map: ClockMap, a_ns: int, b_ns: in
 def test_the_masters_own_map_changes_nothing(at_ns: OwnNs, own_ns: OwnNs) -> None:
     assert int(identity(at_ns).to_master(own_ns)) == int(own_ns)
     assert identity(at_ns).bound_at_ns(own_ns) == 0
-
-
-@given(playlists, st.integers(-(10**15), 10**15))
-def test_a_place_and_its_phase_are_one(playlist: Playlist, phase_ns: int) -> None:
-    place = playlist.locate(phase_ns)
-    assert 0 <= place.offset_ns < playlist.items[place.index].duration_ns
-    assert playlist.phase_of(place) == phase_ns % playlist.length_ns
 
 
 @given(durations, st.integers(-(10**15), 10**15))

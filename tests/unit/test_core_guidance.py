@@ -116,6 +116,13 @@ def test_the_word_on_another_session_is_no_guide() -> None:
     assert target.bound_ns(OwnNs(1010 * S_NS)) == WALL_BOUND_NS
 
 
+def test_a_session_that_replaces_another_is_no_loss_of_the_lan() -> None:
+    guidance, target = at(in_lan_mode(), 1010.1, session=replace(SESSION, session_id="s2"))
+    assert guidance.state.mode is Mode.CLOUD
+    assert guidance.state.reason == "another_session"
+    assert target is not None
+
+
 def test_time_in_each_mode_adds_up() -> None:
     guidance = Guidance()
     for tenth in range(100):

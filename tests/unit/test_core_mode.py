@@ -58,6 +58,7 @@ def lan(*, silent_ms: int = 10, stable_ms: int | None = 5000, bound_ms: int | No
         (Mode.LAN, lan(), RULES, False, Mode.STOPPED, "no_session"),
         (Mode.HOLDOVER, lan(), RULES, False, Mode.STOPPED, "no_session"),
         (Mode.CLOUD, lan(), RULES, False, Mode.STOPPED, "no_session"),
+        (Mode.HOLDOVER, lan(silent_ms=2000, bound_ms=None), STAY, True, Mode.CLOUD, "map_lost"),
     ],
 )
 def test_each_row(
@@ -113,6 +114,13 @@ def test_one_look_never_both_leaves_and_returns() -> None:
         if left.mode is Mode.HOLDOVER:
             back = next_mode(left, session=True, lan=view, rules=RULES, now_ns=NOW)
             assert back.mode is not Mode.LAN
+
+
+@pytest.mark.parametrize("source", [Mode.LAN, Mode.HOLDOVER])
+def test_another_session_begins_in_cloud_mode(source: Mode) -> None:
+    state = ModeState(source)
+    after = next_mode(state, session=True, lan=lan(), rules=RULES, now_ns=NOW, another=True)
+    assert (after.mode, after.reason) == (Mode.CLOUD, "another_session")
 
 
 def test_every_mode_can_be_left_and_reached() -> None:

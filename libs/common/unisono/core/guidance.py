@@ -41,6 +41,7 @@ class Guidance:
     mode_ns: dict[Mode, int] = field(default_factory=dict)
     transitions: dict[str, int] = field(default_factory=dict)
     seen_at_ns: OwnNs | None = None
+    session_id: str | None = None
 
 
 def heard(guidance: Guidance, word: LanWord) -> Guidance:
@@ -72,13 +73,21 @@ def guide(
         bound_ns,
     )
     old = guidance.state
-    new = next_mode(old, session=session is not None, lan=lan, rules=rules, now_ns=now_ns)
+    new = next_mode(
+        old,
+        session=session is not None,
+        lan=lan,
+        rules=rules,
+        now_ns=now_ns,
+        another=session_id != guidance.session_id,
+    )
     guidance = replace(
         guidance,
         state=new,
         mode_ns=_spent(guidance, now_ns),
         transitions=_counted(guidance.transitions, old.mode, new.mode),
         seen_at_ns=now_ns,
+        session_id=session_id,
     )
     if session is None:
         return guidance, None

@@ -7,8 +7,9 @@ stopped    cloud      a session is there
 cloud      lan        LAN enabled, beacons stable for the settle time, bound good
 lan        holdover   no beacon for the timeout
 holdover   lan        beacons stable again (slewed to, never cut)
-holdover   cloud      the bound has grown past its limit, and falling back is allowed
-any        cloud      the LAN was switched off
+holdover   cloud      the bound has grown past its limit, and falling back is allowed;
+                      or there is no map to hold over with
+any        cloud      the LAN was switched off, or another session has begun
 any        stopped    no session
 =========  =========  ==============================================================
 """
@@ -65,6 +66,7 @@ class ModeState:
 @dataclass(frozen=True, slots=True)
 class _Situation:
     session: bool
+    another: bool
     lan: LanView
     rules: ModeRules
     now_ns: OwnNs
@@ -102,6 +104,10 @@ TRANSITIONS: tuple[Transition, ...] = (
     *(Transition(m, Mode.STOPPED, "no_session", lambda s: not s.session) for m in _RUNNING),
     Transition(Mode.STOPPED, Mode.CLOUD, "session", lambda s: s.session),
     *(
+        Transition(m, Mode.CLOUD, "another_session", lambda s: s.another)
+        for m in (Mode.LAN, Mode.HOLDOVER)
+    ),
+    *(
         Transition(m, Mode.CLOUD, "lan_disabled", lambda s: not s.rules.lan_enabled)
         for m in (Mode.LAN, Mode.HOLDOVER)
     ),
@@ -109,6 +115,7 @@ TRANSITIONS: tuple[Transition, ...] = (
     Transition(Mode.LAN, Mode.HOLDOVER, "beacons_silent", lambda s: s.silent),
     Transition(Mode.LAN, Mode.HOLDOVER, "bound_lost", lambda s: not s.bound_is_good),
     Transition(Mode.HOLDOVER, Mode.LAN, "beacons_stable", lambda s: s.stable),
+    Transition(Mode.HOLDOVER, Mode.CLOUD, "map_lost", lambda s: s.lan.bound_ns is None),
     Transition(
         Mode.HOLDOVER,
         Mode.CLOUD,
@@ -119,10 +126,19 @@ TRANSITIONS: tuple[Transition, ...] = (
 
 
 def next_mode(
-    state: ModeState, *, session: bool, lan: LanView, rules: ModeRules, now_ns: OwnNs
+    state: ModeState,
+    *,
+    session: bool,
+    lan: LanView,
+    rules: ModeRules,
+    now_ns: OwnNs,
+    another: bool = False,
 ) -> ModeState:
-    """The state after looking once; at most one transition at a time."""
-    situation = _Situation(session, lan, rules, now_ns)
+    """The state after looking once; at most one transition at a time.
+
+    ``another``: the session is not the one of the last look.
+    """
+    situation = _Situation(session, another, lan, rules, now_ns)
     for row in TRANSITIONS:
         if row.source is state.mode and row.when(situation):
             return ModeState(row.target, now_ns, row.reason)

@@ -5,7 +5,7 @@ from typing import Final
 
 from unisono.core.clockmap import ClockMap
 from unisono.core.timeline import Timeline, wrap_error_ns
-from unisono.core.units import PPB, MasterNs, OwnNs, WallNs
+from unisono.core.units import MasterNs, OwnNs, WallNs
 
 # An undisciplined wall clock may be slewed by this much while the session runs.
 WALL_SKEW_BOUND_PPB: Final = 500_000
@@ -43,10 +43,6 @@ class Target:
     def bound_ns(self, own_ns: OwnNs) -> int:
         """Error bound of the phase due, from the clock map."""
         return self.clock_map.bound_at_ns(own_ns)
-
-    def rate_ppb(self) -> int:
-        """Own clock's media time per second, as a difference from normal speed."""
-        return round((self.timeline.speed - 1.0) * PPB) + self.clock_map.skew_ppb
 
 
 def wall_target(

@@ -17,14 +17,6 @@ class MediaItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A point inside a playlist: which item, how far into it, in ns."""
-
-    index: int
-    offset_ns: int
-
-
-@dataclass(frozen=True, slots=True)
 class Playlist:
     """Films shown one after the other, then again from the first."""
 
@@ -34,20 +26,6 @@ class Playlist:
     def length_ns(self) -> int:
         """Length of one loop."""
         return sum(item.duration_ns for item in self.items)
-
-    def locate(self, phase_ns: int) -> Place:
-        """The item and offset shown at ``phase_ns`` (any integer; it is wrapped)."""
-        rest_ns = phase_ns % self.length_ns
-        for index, item in enumerate(self.items):
-            if rest_ns < item.duration_ns:
-                return Place(index, rest_ns)
-            rest_ns -= item.duration_ns
-        raise AssertionError("a wrapped phase lies inside the playlist")
-
-    def phase_of(self, place: Place) -> int:
-        """The phase of a point inside the playlist; inverse of `locate`."""
-        before_ns = sum(item.duration_ns for item in self.items[: place.index])
-        return (before_ns + place.offset_ns) % self.length_ns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,15 @@
 """Clock domains and the conversions between units of time.
 
-Four clocks that never mix, each with a type of its own so that the type checker catches a mix:
+Four clocks that never mix. The first three have types of their own, so that the type checker
+catches a reading of one clock passed for another's:
 
 * ``OwnNs``: this device's monotonic clock (``time.monotonic_ns``);
 * ``MasterNs``: the master's monotonic clock, reached only through a clock map;
 * ``WallNs``: UTC since the epoch, used for ``start_at_ms`` and in cloud mode only;
 * phase: time on the playlist's timeline, a plain ``int`` named ``phase_ns``.
+
+A timeline may live on the master's clock or, in cloud mode, on the wall clock: there its origin is
+a plain ``int``, and `unisono.core.target` is the one place that keeps the two apart.
 
 The difference of two readings of one clock is a duration, a plain ``int`` of nanoseconds.
 """
