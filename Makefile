@@ -56,7 +56,7 @@ docs: setup  ## Write the generated pages of docs/
 lock: setup  ## Pin requirements.txt anew from pyproject.toml (needs a package index)
 	@tools/lock.sh
 
-clean:  ## Remove what setup, demo and test have made, and what dead demos left behind
+clean:  ## Remove what setup and test have made and what your ended demos left, but no test film
 	@if [ -x $(BIN)/unisono ]; then $(BIN)/unisono clean; fi
 	@rm -rf .venv build dist run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sees to it that the system has some parts: installs those missing where that needs no question
 # (root on Debian, Ubuntu, Raspberry Pi OS), else says in one sentence what to type.
-#   tools/need.sh [--optional] PART...   with --optional, a part that stays missing is no failure
+#   tools/need.sh [--optional] PART...   with --optional, a part that stays missing is no failure,
+#                                        and is tried and said once for each setup, not each time
 set -euo pipefail
 
 optional=0
@@ -36,11 +37,20 @@ done
 
 advice="missing: ${missing[*]}. Type: sudo apt-get install ${packages[*]}"
 [[ " ${missing[*]} " != *" mpv "* ]] || advice+=" (or PLAYER=sim, which needs no mpv)"
-if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then
-    command -v apt-get >/dev/null 2>&1 || advice="missing: ${missing[*]}. Install them with this system's package manager"
-    printf '%s\n' "$advice" >&2
-    exit $((1 - optional))
-fi
+command -v apt-get >/dev/null 2>&1 ||
+    advice="missing: ${missing[*]}. Install them with this system's package manager"
+
+said=.venv/.missing # what was said last, and of which setup
+saying="$(cat .venv/.setup 2>/dev/null || true) $advice"
+if [ $optional = 1 ] && [ "$(cat $said 2>/dev/null)" = "$saying" ]; then exit 0; fi
+give_up() {
+    printf '%s\n' "$1" >&2
+    [ $optional = 1 ] || exit 1
+    [ ! -d .venv ] || printf '%s\n' "$saying" >$said
+    exit 0
+}
+
+if ! command -v apt-get >/dev/null 2>&1 || [ "$(id -u)" != 0 ]; then give_up "$advice"; fi
 
 printf 'installing %s\n' "${packages[*]}"
 log=$(mktemp)
@@ -48,8 +58,7 @@ trap 'rm -f "$log"' EXIT
 export DEBIAN_FRONTEND=noninteractive
 if ! { apt-get update && apt-get install -y --no-install-recommends "${packages[@]}"; } >"$log" 2>&1; then
     tail -n 5 "$log" >&2
-    printf 'apt-get could not install %s\n' "${packages[*]}" >&2
-    exit $((1 - optional))
+    give_up "apt-get could not install ${packages[*]}"
 fi
 for part in "${missing[@]}"; do
     there "$part" || { printf 'installed %s, but there is still no %s\n' "$(package "$part")" "$part" >&2; exit 1; }

@@ -11,7 +11,7 @@ from services.beacon.counters import Counters
 from services.beacon.origin import View, as_followed, is_better, same_timeline
 from services.beacon.pace import probe_wait_s
 from services.beacon.parts import Spawn
-from services.beacon.ways import Ways, probe_endpoint
+from services.beacon.ways import Ways, probe_endpoints, tell_unusable
 from unisono.bus.topics import Timing
 from unisono.config import Flags
 from unisono.core.clockmap import ClockMap
@@ -82,7 +82,8 @@ class Follower:
         self._keys = KeyRing(bytes.fromhex(spec.secret_hex), spec.session_id, leader.term)
         self._judge = BeaconJudge(spec.playlist.length_ns, leader.term)
         self._fingerprint = playlist_fingerprint(spec.playlist)
-        self._members = {m.device_id: m for m in spec.members}
+        self._members = {m.device_id for m in spec.members}
+        self._where_to_ask = probe_endpoints(spec, besides=device_id)
         self._gap_ns = max(GAP_MIN_NS, round(GAP_PERIODS * NS_PER_S / flags.lan_beacon_hz))
         self._estimator = ClockEstimator()
         self._subscribers: Sequence[BeaconSubscriber] = ()
@@ -112,6 +113,7 @@ class Follower:
             on_sample=self._take_probe,
             on_refused=self._refuse_reply,
         )
+        tell_unusable(self._spec)
         leader = self.leader
         self._subscribers = self._ways.subscribers(self._flags, self._spec, leader.device_id)
         for subscriber in self._subscribers:
@@ -267,7 +269,7 @@ class Follower:
         assert self._client is not None  # noqa: S101 - opened
         while True:
             leader = self.leader
-            where = self._where_to_ask(leader)
+            where = self._where_to_ask.get(leader.device_id)
             if where is not None and self._client.ask(where, leader.device_id, leader.term):
                 self._counters.probes_sent += 1
             self._unanswered += 1
@@ -280,10 +282,6 @@ class Follower:
                 dice=_dice.random(),
             )
             await asyncio.sleep(wait_s)
-
-    def _where_to_ask(self, leader: Leader) -> Endpoint | None:
-        member = self._members.get(leader.device_id)
-        return probe_endpoint(member) if member is not None else None
 
     def _refuse_reply(self, refused: Refused, sender: Endpoint) -> None:
         self._counters.refuse(refused, f"probe reply of {sender}")

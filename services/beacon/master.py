@@ -33,6 +33,8 @@ from unisono.wire import (
 PATH: Final = "self"
 # Numbers are reserved in local state this far ahead: a write every minute or two, at 20 Hz.
 RESERVE: Final = 4_096
+# Local state that did not take them is asked again so soon.
+KEEP_AGAIN_NS: Final = NS_PER_S
 # How long and how often the end of a session is told, for the case that one is lost.
 FAREWELLS: Final = 4
 FAREWELL_WAIT_S: Final = 0.03
@@ -79,7 +81,10 @@ class Master:
         self._responder: ProbeResponder | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._seq = 0
-        self._ceiling = 0
+        self._ceiling = 0  # what local state is known to have; numbers below are reserved
+        self._origin_kept = False
+        self._keeping: asyncio.Task[None] | None = None
+        self._kept_ns = OwnNs(0)
         self._sent_ns: OwnNs | None = None
         self._since_ns: OwnNs | None = None
         self._beat = _Beat(flags.lan_beacon_hz)
@@ -99,7 +104,6 @@ class Master:
         self._seq = first_seq(now.own_ns, ceiling)
         self._origin = first_origin(
             start_at_ms=self._spec.start_at_ms,
-            length_ns=self._length_ns,
             now=now,
             view=self._inherited,
             stored_own_ns=stored_ns,
@@ -114,8 +118,8 @@ class Master:
         self._publishers = self._ways.publishers(self._flags)
         for publisher in self._publishers:
             await publisher.open()
-        if self._origin.settled:
-            self._keep(self._memory.keep_origin(session_id, self._origin.own_ns))
+        if not self._memory.away:  # then it answers in no time: numbers are reserved before use
+            await self._keep()
         self._start(repeat(1.0 / self._flags.lan_beacon_hz, self._send))
         _log.info("leading %s, term %d, from seq %d", session_id, term, self._seq)
 
@@ -170,10 +174,7 @@ class Master:
         if first:
             self._since_ns = sent_ns
             self._on_change()
-        if self._seq + RESERVE // 2 > self._ceiling:
-            self._ceiling = self._seq + RESERVE
-            names = (self._spec.session_id, self._spec.term)
-            self._keep(self._memory.keep_seq_ceiling(*names, self._ceiling))
+        self._keep_if_due(sent_ns)
         self._beat.log(sent_ns, self._counters)
 
     def _settle(self) -> None:
@@ -182,8 +183,6 @@ class Master:
         if self._origin.settled:
             return
         self._origin = wall_origin(self._spec.start_at_ms, self._now())
-        if self._origin.settled:
-            self._keep(self._memory.keep_origin(self._spec.session_id, self._origin.own_ns))
 
     def _emit(self, state: BeaconState) -> OwnNs:
         """Send one beacon on every path; returns the instant that it speaks of."""
@@ -214,14 +213,31 @@ class Master:
     def _refuse_probe(self, refused: Refused, asker: Endpoint) -> None:
         self._counters.refuse(refused, f"probe of {asker}")
 
-    def _keep(self, writing: Coroutine[Any, Any, None]) -> None:
-        """Write to local state beside the beat, which never waits for it."""
-        self._start(writing)
+    def _keep_if_due(self, now_ns: OwnNs) -> None:
+        """Write to local state beside the beat, which never waits for it; again until it took."""
+        assert self._origin is not None  # noqa: S101 - opened
+        short = self._seq + RESERVE // 2 > self._ceiling
+        if not short and (self._origin_kept or not self._origin.settled):
+            return
+        writing = self._keeping is not None and not self._keeping.done()
+        if not writing and now_ns - self._kept_ns >= KEEP_AGAIN_NS:
+            self._keeping = self._start(self._keep())
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _keep(self) -> None:
+        """Keep what a later process must know: numbers for a while to come, and the origin."""
+        assert self._origin is not None  # noqa: S101 - opened
+        self._kept_ns = self._clock.own_ns()
+        session_id, ceiling = self._spec.session_id, self._seq + RESERVE
+        if await self._memory.keep_seq_ceiling(session_id, self._spec.term, ceiling):
+            self._ceiling = ceiling
+        if (origin := self._origin).settled:  # each time: what is kept expires
+            self._origin_kept = await self._memory.keep_origin(session_id, origin.own_ns)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 class _Beat:

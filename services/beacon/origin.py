@@ -7,9 +7,6 @@ from unisono.core.clockmap import ClockMap
 from unisono.core.timeline import Timeline, wrap_error_ns
 from unisono.core.units import NS_PER_MS, NS_PER_S, OwnNs, WallNs
 
-# A stored origin that the wall clock contradicts by more is not believed: the session was
-# started again, or the wall clock was wrong by then.
-AGREEMENT_NS: Final = NS_PER_S
 # Phases travel in floats of ms.
 ROUNDING_NS: Final = 1_000
 # A former master knew its own clock exactly; as another's, it is worth what a crystal is.
@@ -60,7 +57,6 @@ def continued_origin(view: View, own_ns: OwnNs) -> Origin:
 def first_origin(
     *,
     start_at_ms: int,
-    length_ns: int,
     now: Instant,
     view: View | None,
     stored_own_ns: OwnNs | None,
@@ -68,15 +64,13 @@ def first_origin(
     """The origin at taking the lead: as followed, else as stored, else by the wall clock.
 
     ``view`` is what this device knows of the same session; ``stored_own_ns`` an origin kept in
-    this very boot.
+    this very boot, which the screens have played by: a wall clock set since must move none.
     """
     if view is not None:
         return continued_origin(view, now.own_ns)
-    by_wall = wall_origin(start_at_ms, now)
-    if stored_own_ns is None or not by_wall.settled:
-        return by_wall
-    apart_ns = wrap_error_ns(stored_own_ns - by_wall.own_ns, length_ns)
-    return Origin(stored_own_ns, settled=True) if abs(apart_ns) <= AGREEMENT_NS else by_wall
+    if stored_own_ns is not None:
+        return Origin(stored_own_ns, settled=True)
+    return wall_origin(start_at_ms, now)
 
 
 def same_timeline(known: Timeline | None, told: Timeline) -> Timeline:

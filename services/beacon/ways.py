@@ -1,10 +1,10 @@
 """Which sockets a role opens: from settings, flags and the session's members to paths."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from unisono.config import Flags, Settings
-from unisono.core.session import Member, SessionSpec
+from unisono.core.session import SessionSpec
 from unisono.lan.datagrams import DatagramLink, UdpLink
 from unisono.lan.errors import PathUnavailable
 from unisono.lan.interface import is_numeric, listen_address, resolve_interface
@@ -40,8 +40,7 @@ class Ways:
         self, flags: Flags, spec: SessionSpec, leader: str
     ) -> Sequence[BeaconSubscriber]:
         """A follower's paths. Any other member may lead next, and is listened for."""
-        others = {m.device_id: m for m in spec.members if m.device_id != self._settings.device_id}
-        known = {name: where for name, m in others.items() if (where := beacon_endpoint(m))}
+        known = beacon_endpoints(spec, besides=self._settings.device_id)
         found: list[BeaconSubscriber] = []
         for path in self._paths(flags):
             if path == "pgm":
@@ -73,21 +72,35 @@ class Ways:
             return ("tcp",)
 
 
-def beacon_endpoint(member: Member) -> Endpoint | None:
-    """Where ``member`` would send beacons from; None, with a word in the log, if unusable."""
-    return _endpoint(member, member.beacon_port)
+def beacon_endpoints(spec: SessionSpec, *, besides: str) -> Mapping[str, Endpoint]:
+    """Where each member but one would send beacons from; an unusable address is left out."""
+    return _usable({m.device_id: (m.address, m.beacon_port) for m in spec.members}, besides)
 
 
-def probe_endpoint(member: Member) -> Endpoint | None:
-    """Where ``member`` would answer probes; None, with a word in the log, if unusable."""
-    return _endpoint(member, member.probe_port)
+def probe_endpoints(spec: SessionSpec, *, besides: str) -> Mapping[str, Endpoint]:
+    """Where each member but one would answer probes; an unusable address is left out."""
+    return _usable({m.device_id: (m.address, m.probe_port) for m in spec.members}, besides)
 
 
-def _endpoint(member: Member, port: int) -> Endpoint | None:
-    if is_numeric(member.address) and 0 < port <= 65_535:
-        return Endpoint(member.address, port)
-    _log.error(
-        "member %s has the address %s:%s: set its UNISONO_LAN_INTERFACE to a numeric IPv4 address",
-        *(member.device_id, member.address, port),
-    )
-    return None
+def tell_unusable(spec: SessionSpec) -> None:
+    """One line of log for each member that cannot be reached; once for each spec is enough."""
+    for member in spec.members:
+        ports = (member.beacon_port, member.probe_port)
+        if not all(_is_usable(member.address, port) for port in ports):
+            _log.error(
+                "member %s cannot be reached at %s, ports %d and %d: set its UNISONO_LAN_INTERFACE "
+                "to a numeric IPv4 address, UNISONO_BEACON_PORT and UNISONO_PROBE_PORT to 1-65535",
+                *(member.device_id, member.address, *ports),
+            )
+
+
+def _usable(places: Mapping[str, tuple[str, int]], besides: str) -> Mapping[str, Endpoint]:
+    return {
+        name: Endpoint(address, port)
+        for name, (address, port) in places.items()
+        if name != besides and _is_usable(address, port)
+    }
+
+
+def _is_usable(address: str, port: int) -> bool:
+    return is_numeric(address) and 0 < port <= 65_535

@@ -3,10 +3,14 @@
 import argparse
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from services.cli.api import ControlApi
 from unisono.runtime import UserError
+
+TOKEN_VARIABLE = "UNISONO_ENROLL_TOKEN"  # noqa: S105  (a variable's name)
+_FROM_INPUT = "-"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -15,13 +19,30 @@ def run(arguments: argparse.Namespace) -> int:
     if target is not None and not target.absolute().parent.is_dir():
         # Before the token is spent, not after.
         raise UserError(f"--env-file {target}: its directory does not exist")
-    text = asyncio.run(_enroll(arguments.control, arguments.token, arguments.device_id))
+    token = find_token(arguments.token)
+    text = asyncio.run(_enroll(arguments.control, token, arguments.device_id))
     if target is None:
         print(text, end="")
         return 0
     write_private(target, text)
     print(f"wrote {target}; start the device's processes with it")
     return 0
+
+
+def find_token(given: str | None) -> str:
+    """The token: as given, from standard input for "-", else from the environment.
+
+    A token among the words of a command can be read by every user of the machine while it runs.
+    """
+    if given == _FROM_INPUT:
+        token = sys.stdin.readline().strip()
+        absent = "--token -: standard input holds no token"
+    else:
+        token = given or os.environ.get(TOKEN_VARIABLE, "").strip()
+        absent = f"no token: set {TOKEN_VARIABLE}, or give --token - and write it to standard input"
+    if not token:
+        raise UserError(absent)
+    return token
 
 
 async def _enroll(url: str, token: str, device_id: str | None) -> str:

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 from unisono.config.table import ConfigError
 from unisono.runtime import EXIT_USAGE, UserError
+from unisono.runtime.extras import need_extra
 
 _DEFAULT_CONTROL = "http://127.0.0.1:8080"
+# A command's module, and what it needs beyond what every installation has: extra, packages.
+_EXTRAS = {"demo.command": ("demo", "rich", "fastapi", "uvicorn")}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
+        if arguments.module in _EXTRAS:
+            need_extra(*_EXTRAS[arguments.module])
         command = importlib.import_module(f"services.cli.{arguments.module}")
         status: int = command.run(arguments)
     except (UserError, ConfigError) as error:
@@ -51,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_enroll(commands)
     _add_session(commands)
     _add(commands, "flags", "flags", "print the tables of flags and settings (markdown)")
-    _add(commands, "clean", "demo.leftovers", "remove what demos that were killed left behind")
+    _add(commands, "clean", "demo.leftovers", "remove what demos that have ended left behind")
     return parser
 
 
@@ -85,7 +90,8 @@ def _add_enroll(commands: "_Commands") -> None:
     enroll = _add(commands, "enroll", "enroll", "give this device its identity, once")
     add = enroll.add_argument
     add("--control", required=True, metavar="URL", help="address of the control plane")
-    add("--token", required=True, metavar="T", help="one-time token of the site")
+    add("--token", metavar="T", help="one-time token of the site; - reads it from standard input "
+        "(default: UNISONO_ENROLL_TOKEN, which unlike T no other user can read)")  # fmt: skip
     add("--device-id", metavar="ID", help="id to enrol as (default: the control plane chooses)")
     add("--env-file", type=Path, metavar="FILE", help="write the settings there (default: print)")
 

@@ -47,6 +47,7 @@ class Bridge:
     """One device's link to the cloud.
 
     ``flags`` are those of the process; a session's own are laid over them while it runs.
+    ``boot_id`` tells the cloud when the machine, and with it its clock, began anew ("": not said).
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Bridge:
         state: LocalState,
         publisher: Publisher,
         clock: Clock,
+        boot_id: str = "",
     ) -> None:
         self._settings = settings
         self._flags = flags
@@ -67,6 +69,7 @@ class Bridge:
         self._holding = Holding(settings.device_id, state, publisher)
         self._observed = Observed()
         self._version = version("unisono")
+        self._boot_id = boot_id
         self._acked_seq = 0
         self._requests: Counter[str] = Counter()
         self._commands: Counter[str] = Counter()
@@ -158,6 +161,8 @@ class Bridge:
             version=self._version,
             desired=self.desired,
             sample=self._observed.last(self._clock.own_ns()),
+            interval_s=self._interval_s(Call.HEARTBEAT),
+            boot_id=self._boot_id,
         )
         hint = await self._counted(Call.HEARTBEAT, self._client.heartbeat(body))
         if self.desired is None and not hint.session_id:
@@ -168,13 +173,13 @@ class Bridge:
         return hint.next_poll_s
 
     async def _status(self) -> float | None:
-        drifts_ms = self._observed.take()
+        drifts = self._observed.take()
         sample = self._observed.last(self._clock.own_ns())
-        body = status_body(self._settings.device_id, self.desired, sample, drifts_ms)
+        body = status_body(self._settings.device_id, self.desired, sample, drifts)
         try:
             hint = await self._counted(Call.STATUS, self._client.status(body))
         except CloudError:
-            self._observed.put_back(drifts_ms)
+            self._observed.put_back(drifts)
             raise
         if self._differs(hint):
             self._wake[Call.HEARTBEAT].set()

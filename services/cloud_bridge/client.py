@@ -1,6 +1,8 @@
 """The cloud's API as the bridge calls it: typed requests, checked replies, nothing waits long."""
 
 import asyncio
+import ipaddress
+import logging
 import math
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -14,6 +16,8 @@ from unisono.core.commands import AckOutcome
 from unisono.core.errors import UserError
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 CONNECT_S = 3.0
 READ_S = 5.0
@@ -49,11 +53,18 @@ class CloudClient:
     """One device's connection to the control plane at ``url``.
 
     Every call raises a `CloudError` within `TOTAL_S` when it does not succeed. `UserError` when
-    ``url`` is no address of a control plane.
+    ``url`` is no address of a control plane; one line in the log when it leads over the internet
+    in clear text.
     """
 
     def __init__(self, url: str, device_id: str, secret: str, *, total_s: float = TOTAL_S) -> None:
         _check_url(url)
+        if in_clear(url):
+            _log.warning(
+                "UNISONO_CONTROL_URL leads to %s in clear text, which shows the device's secret "
+                "to whoever is on the way: use https://",
+                httpx.URL(url).host,
+            )
         self._total_s = total_s
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/"),
@@ -118,6 +129,21 @@ def _check_url(url: str) -> None:
         raise UserError(
             f"UNISONO_CONTROL_URL={url}: use an address such as https://control.example.com"
         )
+
+
+def in_clear(url: str) -> bool:
+    """Whether calls to ``url`` cross the internet in clear text, as far as the address tells.
+
+    Not those to this machine or to a private network. A name with dots may be anywhere.
+    """
+    parts = httpx.URL(url)
+    if parts.scheme != "http":
+        return False
+    try:
+        address = ipaddress.ip_address(parts.host)
+    except ValueError:
+        return "." in parts.host.rstrip(".")
+    return not (address.is_loopback or address.is_private)
 
 
 async def _bounded(reply: httpx.Response) -> bytes:

@@ -9,6 +9,7 @@ from unisono.bus import Publisher, topics
 from unisono.core.commands import AckOutcome, CarriedOut, Command, carry_out
 from unisono.core.session import Desired
 from unisono.state import LocalState, Outcome, StateError
+from unisono.state.local import OUTCOMES_LIMIT
 
 _log = logging.getLogger(__name__)
 
@@ -42,11 +43,12 @@ class Holding:
         """Take up what the local state keeps, unless the cloud has asked for newer since."""
         try:
             kept = await self._state.desired()
-            self._outcomes = await self._state.outcomes() | self._outcomes
+            outcomes = await self._state.outcomes() | self._outcomes
         except StateError as error:
             self._note(str(error))
             return
         self._restored = True
+        self._outcomes = dict(sorted(outcomes.items(), key=lambda item: item[1].at_ms))
         self._note("")
         if kept is not None and (self.desired is None or kept.revision > self.desired.revision):
             self.desired = kept
@@ -71,6 +73,8 @@ class Holding:
             await self.adopt(done.desired)
         kept = Outcome(done.outcome.value, done.detail, wall_ms)
         self._outcomes[command.command_id] = kept
+        while len(self._outcomes) > OUTCOMES_LIMIT:
+            del self._outcomes[next(iter(self._outcomes))]  # the oldest
         try:
             await self._state.put_outcome(command.command_id, kept)
         except StateError as error:

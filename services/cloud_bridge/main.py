@@ -9,6 +9,7 @@ from unisono.bus import Bus, topics
 from unisono.bus.topics import DriftSample, Owner
 from unisono.config import load_flags, load_settings
 from unisono.runtime import SystemClock, repeat, run_daemon, set_log_level
+from unisono.runtime.boot import boot_id
 from unisono.state import LocalState
 
 BEAT_S = 1.0
@@ -27,7 +28,15 @@ async def serve() -> None:
     publisher = bus.publisher(Owner.CLOUD_BRIDGE)
     subscriber = bus.subscriber((topics.DRIFT,), every_s=READ_EVERY_S)
     clock = SystemClock()
-    bridge = Bridge(settings, flags, client=client, state=state, publisher=publisher, clock=clock)
+    bridge = Bridge(
+        settings,
+        flags,
+        client=client,
+        state=state,
+        publisher=publisher,
+        clock=clock,
+        boot_id=boot_id(),
+    )
 
     async def listen() -> None:
         async for _, message in subscriber:

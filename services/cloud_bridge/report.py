@@ -1,6 +1,7 @@
 """What a device says of itself to the cloud: the bodies of heartbeat and sync status."""
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,6 +16,18 @@ from unisono.core.units import NS_PER_S, OwnNs, ns_to_ms
 MAX_SAMPLES = 4500
 # The corrector speaks several times a second; silent for so long, it is gone.
 STALE_NS = 5 * NS_PER_S
+
+
+# The session and term of a device that has none.
+_NOTHING = ("", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Drifts:
+    """Drifts of one session and term, ms, oldest first."""
+
+    of: tuple[str, int]
+    ms: tuple[float, ...]
 
 
 class Observed:
@@ -43,17 +56,25 @@ class Observed:
         last = self.last(now_own_ns)
         return Mode.STOPPED if last is None else last.mode
 
-    def take(self) -> list[float]:
-        """The drifts since the last `take`, ms; put them back if they were not delivered."""
-        drifts = list(self._drifts_ms)
+    def take(self) -> Drifts:
+        """The drifts since the last `take`; put them back if they were not delivered."""
+        drifts = Drifts(self._of(), tuple(self._drifts_ms))
         self._drifts_ms.clear()
         return drifts
 
-    def put_back(self, drifts_ms: list[float]) -> None:
-        """Drifts that the cloud did not take, before those that came since."""
+    def put_back(self, drifts: Drifts) -> None:
+        """Drifts that the cloud did not take, before those that came since.
+
+        Those of a session or term that is over by now are forgotten.
+        """
+        if drifts.of != self._of():
+            return
         newer = list(self._drifts_ms)
         self._drifts_ms.clear()
-        self._drifts_ms.extend(drifts_ms + newer)
+        self._drifts_ms.extend([*drifts.ms, *newer])
+
+    def _of(self) -> tuple[str, int]:
+        return _NOTHING if self._last is None else (self._last.session_id, self._last.term)
 
 
 def heartbeat_body(
@@ -64,6 +85,8 @@ def heartbeat_body(
     version: str,
     desired: Desired | None,
     sample: DriftSample | None,
+    interval_s: float,
+    boot_id: str,
 ) -> dict[str, Any]:
     """The body of *device heartbeat*."""
     session = None if desired is None else desired.session
@@ -77,14 +100,18 @@ def heartbeat_body(
         "term": 0 if session is None else session.term,
         "revision": 0 if desired is None else desired.revision,
         "mode": "" if sample is None else sample.mode.value,
+        "interval_s": interval_s,
+        "boot_id": boot_id,
     }
 
 
 def status_body(
-    device_id: str, desired: Desired | None, sample: DriftSample | None, drifts_ms: list[float]
+    device_id: str, desired: Desired | None, sample: DriftSample | None, drifts: Drifts
 ) -> dict[str, Any]:
-    """The body of *sync status runtime*."""
+    """The body of *sync status runtime*; drifts of another session or term are left out."""
     session = None if desired is None else desired.session
+    of = _NOTHING if session is None else (session.session_id, session.term)
+    drifts_ms = list(drifts.ms) if drifts.of == of else []
     role = Role.IDLE if session is None else session.role_of(device_id)
     body: dict[str, Any] = {
         "session_id": "" if session is None else session.session_id,

@@ -78,7 +78,8 @@ async def seed_tokens(settings: ControlSettings, store: DocumentStore) -> None:
     for token in _tokens(settings):
         site, digest = site_of(token), digest_of(token)
         if site is not None and await store.token(site, digest) is None:
-            await store.add_tokens(site, {digest: EnrolToken(expires_ms=None)})
+            fresh = {digest: EnrolToken(expires_ms=None)}
+            await store.add_tokens(site, fresh, now_ms=wall_ms())
 
 
 def _add_public(app: FastAPI, context: Context) -> None:

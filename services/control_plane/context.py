@@ -51,7 +51,8 @@ async def device_call(request: Request) -> DeviceCall:
         raise ApiError(
             401, "bad_credentials", "the bearer token must read DEVICE_ID.SECRET", _CHALLENGE
         )
-    view = await context.store.device_view(site, device_id)
+    with_ack = "command_id" in request.path_params
+    view = await context.store.device_view(site, device_id, with_ack=with_ack)
     kept = view.record.secret_sha256 if view.record else ""
     if not same(kept, digest_of(secret)):
         raise ApiError(

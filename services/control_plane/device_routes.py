@@ -3,6 +3,7 @@
 import ipaddress
 import secrets
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 import msgspec
@@ -12,11 +13,19 @@ from services.control_plane import models
 from services.control_plane.context import Context, DeviceCall, context_of, device_call
 from services.control_plane.decide import changed, settle
 from services.control_plane.errors import ApiError
+from services.control_plane.known import as_said, in_lan, known_device, known_devices
 from services.control_plane.tokens import digest_of, new_token, site_of
-from unisono.core import control_session
+from unisono.core import control_session, leadership
 from unisono.core.commands import pending
+from unisono.core.reissue import joined
 from unisono.core.session import Member
-from unisono.core.site_document import Decision, Held, SessionState, SiteDocument
+from unisono.core.site_document import (
+    Decision,
+    Held,
+    KnownDevice,
+    SessionState,
+    SiteDocument,
+)
 from unisono.state import keys
 from unisono.state.documents import DeviceView
 from unisono.state.records import (
@@ -71,17 +80,18 @@ async def heartbeat(asked: models.HeartbeatRequest, device: Device) -> models.Se
         raise ApiError(422, "bad_field", "address: use a numeric IPv4 address") from None
     place = Member(device.device_id, address, asked.beacon_port, asked.probe_port)
     held = Held(asked.session_id, asked.term, asked.revision)
-    now_ms = device.now_ms
+    now_ms, name = device.now_ms, device.device_id
+    report = HeartbeatReport(at_ms=now_ms, **(asked.model_dump() | {"address": address}))
+    caller = as_said(name, report, now_ms)
 
     def decide(view: DeviceView) -> Decision:
-        first = _leases(view, device)
-        then = control_session.move_member(first.site, place, now_ms=now_ms)
-        both = control_session.joined(first, then)
-        last = control_session.reconcile(both.site, device.device_id, held, now_ms=now_ms)
-        return control_session.joined(both, last)
+        made = _leases(view, caller, now_ms)
+        made = joined(made, control_session.move_member(made.site, place, now_ms=now_ms))
+        made = joined(made, leadership.note_boot(made.site, name, asked.boot_id, now_ms=now_ms))
+        told = control_session.reconcile(made.site, name, held, now_ms=now_ms)
+        return joined(made, told)
 
     site = await _settle(device, decide)
-    report = HeartbeatReport(at_ms=now_ms, **(asked.model_dump() | {"address": address}))
     device.call.batch.put(keys.REPORTS, device.device_id, report)
     return _hint(device, site)
 
@@ -89,10 +99,21 @@ async def heartbeat(asked: models.HeartbeatRequest, device: Device) -> models.Se
 @router.post("/sync/status/runtime", name="status")
 async def status(asked: models.StatusRequest, device: Device) -> models.SessionHint:
     """*Sync status runtime*: I play so, in this mode, with this drift."""
-    site = await _settle(device, lambda view: _leases(view, device))
+    now_ms = device.now_ms
+
+    def decide(view: DeviceView) -> Decision:
+        caller = replace(
+            known_device(view, device.device_id),
+            seen_ms=now_ms,
+            in_lan=in_lan(asked.mode, asked.session_id, asked.term),
+            said_ms=now_ms,
+        )
+        return _leases(view, caller, now_ms)
+
+    site = await _settle(device, decide)
     fields = asked.model_dump()
     drift = DriftFigures(**fields.pop("drift_ms"))
-    report = RuntimeReport(at_ms=device.now_ms, drift_ms=drift, **fields)
+    report = RuntimeReport(at_ms=now_ms, drift_ms=drift, **fields)
     device.call.batch.put(keys.STATUSES, device.device_id, report)
     return _hint(device, site)
 
@@ -114,24 +135,24 @@ async def commands(
 @router.post("/device/commands/{command_id}/ack", name="ack")
 async def ack(command_id: str, asked: models.AckRequest, device: Device) -> models.AckReply:
     """*Device commands*, ack: how a command ended; saying it twice is no error."""
-    known = device.view.acks.get(command_id)
-    if known is not None:
+    known = device.view.ack
+    if known is not None and known.command_id == command_id:
         return models.AckReply(command_id=command_id, outcome=known.outcome)
     if all(command.command_id != command_id for command in device.view.queue):
         raise ApiError(404, "unknown_command", "no such command waits: it is superseded or old")
     batch = device.call.batch
-    kept = Ack(asked.outcome, asked.detail, device.now_ms)
-    batch.put(keys.ACKS, command_id, kept, device.device_id)
+    # Only the last one is kept: a command that was superseded needs no answer twice.
+    kept = Ack(command_id, asked.outcome, asked.detail, device.now_ms)
+    batch.put(keys.ACKS, device.device_id, kept)
     batch.drop(keys.QUEUE, [command_id], device.device_id)
     batch.count(keys.EVENTS, f"command_{asked.outcome}")
     _note_seen(device)
     return models.AckReply(command_id=command_id, outcome=asked.outcome)
 
 
-def _leases(view: DeviceView, device: DeviceCall) -> Decision:
+def _leases(view: DeviceView, caller: KnownDevice, now_ms: int) -> Decision:
     """Leases are judged whenever anybody calls; the caller itself is alive."""
-    seen_ms = {**view.seen_ms, device.device_id: device.now_ms}
-    return control_session.renew_leases(view.site, seen_ms, now_ms=device.now_ms)
+    return leadership.renew_leases(view.site, known_devices(view), caller, now_ms=now_ms)
 
 
 async def _settle(device: DeviceCall, decide: Callable[[DeviceView], Decision]) -> SiteDocument:

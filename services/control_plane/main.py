@@ -22,6 +22,12 @@ SHUTDOWN_S = 3
 KEEP_ALIVE_S = 75
 BACKLOG = 1024
 
+_REDIS_HELP = (
+    "redis://HOST:PORT/N or unix://PATH?db=N. With a password, set UNISONO_CONTROL_REDIS_URL="
+    "redis://:PASSWORD@HOST:PORT/N in the environment instead: everybody on this machine can "
+    "read a process's options."
+)
+
 _log = logging.getLogger(__name__)
 
 
@@ -95,11 +101,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="unisono-control-plane",
         description="Control plane of Unísono. Everything is set by UNISONO_CONTROL_* variables; "
-        "these options win over them.",
+        "these options win over them. UNISONO_CONTROL_OPERATOR_TOKEN is needed.",
     )
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", help="port to listen on; 0: a free one")
-    parser.add_argument("--redis-url", help="redis://HOST:PORT/N or unix://PATH?db=N")
+    parser.add_argument("--redis-url", help=_REDIS_HELP)
     given = vars(parser.parse_args(argv)).items()
     options = {PREFIX + name.upper(): value for name, value in given if value is not None}
     set_up_log("control-plane")

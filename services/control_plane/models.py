@@ -64,6 +64,19 @@ class HeartbeatRequest(Model):
     term: Term = Field(default=0, examples=[1])
     revision: Count = Field(default=0, examples=[1780000000000])
     mode: Text = Field(default="", examples=["lan"])
+    interval_s: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        examples=[5.0],
+        description="How often it sends heartbeats; three of them are its lease, at least",
+    )
+    boot_id: Text = Field(
+        default="",
+        examples=["6f0c1d6e-6c1b-4c62-9b62-1f6b1d0a7c11"],
+        description="Its kernel's id of this boot; when the master's changes, a new term begins",
+    )
 
 
 class SessionHint(BaseModel):
@@ -224,6 +237,7 @@ class SessionBody(BaseModel):
     site: str = Field(examples=["lobby"])
     state: str = Field(examples=["playing"])
     term: int = Field(examples=[1])
+    term_reason: str = Field(examples=["created"], description="Why the term began")
     master_device_id: str = Field(examples=["screen-1"])
     revision: int
     members: list[MemberBody]

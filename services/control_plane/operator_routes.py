@@ -12,6 +12,7 @@ from services.control_plane.calls import call_of
 from services.control_plane.context import Context, operator
 from services.control_plane.decide import settle
 from services.control_plane.errors import ApiError
+from services.control_plane.known import known_device, known_devices
 from services.control_plane.tokens import (
     digest_of,
     new_session_id,
@@ -20,11 +21,10 @@ from services.control_plane.tokens import (
 )
 from unisono.config.flags import PREFIX, Flags, load_flags
 from unisono.config.table import ConfigError, rows
-from unisono.core import control_session
-from unisono.core.session import Member
+from unisono.core import control_session, leadership
+from unisono.core.election import LEASE_HEARTBEATS
 from unisono.core.site_document import (
     Decision,
-    KnownDevice,
     NewSession,
     Refused,
     SessionRecord,
@@ -34,8 +34,6 @@ from unisono.core.units import ms_to_ns, ns_to_ms
 from unisono.state.documents import SiteView
 from unisono.state.records import EnrolToken
 
-# A device is silent when it missed this many heartbeats in a row: one may get lost, two are odd.
-LEASE_HEARTBEATS = 3
 SECRET_BYTES = 32
 
 router = APIRouter(
@@ -53,10 +51,11 @@ async def make_tokens(
 ) -> models.TokensReply:
     """One-time tokens with which devices join the site; the site exists from then on."""
     call_of(request).site = site
-    expires_ms = context.now_ms() + asked.ttl_s * 1000
+    now_ms = context.now_ms()
+    expires_ms = now_ms + asked.ttl_s * 1000
     tokens = [new_token(site) for _ in range(asked.count)]
     kept = {digest_of(token): EnrolToken(expires_ms) for token in tokens}
-    await context.store.add_tokens(site, kept)
+    await context.store.add_tokens(site, kept, now_ms=now_ms)
     return models.TokensReply(tokens=tokens, expires_ms=expires_ms)
 
 
@@ -108,7 +107,8 @@ async def create_session(
             pinned=asked.master or "",
             flags=flags,
         )
-        return control_session.create(view.site, new, _known(view), now_ms=now_ms)
+        known = {name: known_device(view, name) for name in view.devices}
+        return control_session.create(view.site, new, known, now_ms=now_ms)
 
     decision = await _settle(context, request, asked.site, decide)
     record = decision.site.session(session_id)
@@ -157,10 +157,10 @@ async def change_master(
     site, now_ms = _site_of(session_id), context.now_ms()
 
     def decide(view: SiteView) -> Decision:
-        return control_session.change_master(
+        return leadership.change_master(
             view.site,
             session_id,
-            view.seen_ms,
+            known_devices(view),
             device_id=asked.device_id or "",
             now_ms=now_ms,
         )
@@ -179,17 +179,6 @@ async def _settle(
     _, decision = await settle(store, site, lambda: store.site_view(site), decide)
     call_of(request).site = site
     return decision
-
-
-def _known(view: SiteView) -> dict[str, KnownDevice]:
-    known = {}
-    for device_id in view.devices:
-        report = view.reports.get(device_id)
-        place = None
-        if report is not None:
-            place = Member(device_id, report.address, report.beacon_port, report.probe_port)
-        known[device_id] = KnownDevice(device_id, place, view.seen_ms.get(device_id))
-    return known
 
 
 def _flags(asked: dict[str, bool | int | float | str]) -> tuple[dict[str, str], Flags]:
@@ -227,6 +216,7 @@ def _session_body(site: str, record: SessionRecord, now_ms: int) -> models.Sessi
             )
             for film in spec.playlist.items
         ],
+        term_reason=record.term_reason,
         start_at_ms=spec.start_at_ms,
         created_ms=record.created_ms,
         ended_ms=record.ended_ms,

@@ -40,13 +40,15 @@ class MetricsServer:
         self._registry = registry
         self._before_scrape = before_scrape
         self._health = health
-        self._open = 0
+        self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
         """Listen; returns the port (asked for with 0). UserError when that cannot be."""
         try:
-            self._server = await asyncio.start_server(self._serve, host, port, limit=MAX_HEAD_BYTES)
+            self._server = await asyncio.start_server(
+                self._accept, host, port, limit=MAX_HEAD_BYTES
+            )
         except OSError as error:
             raise UserError(
                 f"/metrics cannot listen on {host}:{port} ({_reason(error)}): set "
@@ -60,14 +62,23 @@ class MetricsServer:
         if self._server is not None:
             self._server.close()
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection; one too many is told so and closed before it can ask for anything."""
+        if len(self._serving) >= MAX_CONNECTIONS:
+            answer = _plain(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
+            writer.write(_head(answer) + answer[2])
+            writer.close()
+            return
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._open += 1
         try:
             with contextlib.suppress(OSError, EOFError, TimeoutError):
                 async with asyncio.timeout(REQUEST_TIMEOUT_S):
                     await self._exchange(reader, writer)
         finally:
-            self._open -= 1
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -80,24 +91,15 @@ class MetricsServer:
             method, answer = "GET", _plain(status, "that is not a scrape")
         else:
             method, answer = self._answer(head.decode("latin-1"))
-        status, content_type, body = answer
-        lines = (
-            f"HTTP/1.1 {status.value} {status.phrase}",
-            f"Content-Type: {content_type}",
-            f"Content-Length: {len(body)}",
-            "Connection: close",
-        )
-        writer.write("\r\n".join((*lines, "", "")).encode("latin-1"))
+        writer.write(_head(answer))
         if method != "HEAD":
-            writer.write(body)
+            writer.write(answer[2])
         await writer.drain()
 
     def _answer(self, head: str) -> tuple[str, Answer]:
         request, *fields = head.split("\r\n")
         method, _, rest = request.partition(" ")
         path = rest.partition(" ")[0].partition("?")[0]
-        if self._open > MAX_CONNECTIONS:
-            return method, _plain(HTTPStatus.SERVICE_UNAVAILABLE, "too many connections")
         if not rest.endswith(("HTTP/1.1", "HTTP/1.0")):
             return method, _plain(HTTPStatus.BAD_REQUEST, "that is not HTTP/1.1")
         if path not in {"/metrics", "/healthz"}:
@@ -110,6 +112,17 @@ class MetricsServer:
         self._before_scrape()
         encode, content_type = choose_encoder(_field(fields, "accept"))
         return method, (HTTPStatus.OK, content_type, encode(self._registry))
+
+
+def _head(answer: Answer) -> bytes:
+    status, content_type, body = answer
+    lines = (
+        f"HTTP/1.1 {status.value} {status.phrase}",
+        f"Content-Type: {content_type}",
+        f"Content-Length: {len(body)}",
+        "Connection: close",
+    )
+    return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
 def _field(fields: list[str], name: str) -> str:

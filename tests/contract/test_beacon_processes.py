@@ -1,6 +1,7 @@
 """The beacon process itself, two and three of them over loopback."""
 
 import asyncio
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from unisono.core.timeline import wrap_error_ns
 from unisono.core.units import NS_PER_MS, NS_PER_S, OwnNs
 from unisono.lan.paths import Endpoint
 from unisono.lan.tcp import TcpPublisher
+from unisono.state import LocalState
 from unisono.wire import Beacon, BeaconState, derive_key, encode_beacon, playlist_fingerprint
 
 
@@ -92,6 +94,32 @@ async def test_followers_learn_the_masters_timeline_in_any_order_of_starting(
         assert await followers[1].stop() == 0
 
 
+@pytest.mark.parametrize("who", [0, 1], ids=["master", "follower"])
+async def test_a_process_that_was_stopped_for_seconds_goes_on(
+    short_dir: Path, redis_of: Callable[[int], str], who: int
+) -> None:
+    """A box that freezes (a slow disk, a paused machine) keeps its process and finds the beat."""
+    members = [make_member(name) for name in ("dev-a", "dev-b")]
+    async with beacon_devices(short_dir, members, redis_of) as devices:
+        ask_all(devices, make_spec(members, started_ago(10)))
+        for device in devices:
+            await device.start()
+        await devices[1].until(synchronised)
+        process = devices[who].process
+        assert process is not None
+        for stopped_s in (1.2, 2.5):
+            process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(stopped_s)
+            process.send_signal(signal.SIGCONT)
+            since_ns = time.monotonic_ns()
+            await devices[1].until(
+                lambda t, since_ns=since_ns: (  # type: ignore[misc]
+                    synchronised(t) and t.stable_since_own_ns > since_ns - NS_PER_S
+                )
+            )
+        assert process.returncode is None
+
+
 async def test_a_new_term_swaps_roles_and_continues_the_timeline(
     short_dir: Path, redis_of: Callable[[int], str]
 ) -> None:
@@ -132,6 +160,8 @@ async def test_a_master_killed_and_started_again_goes_on_with_higher_numbers(
         silent = await follower.until(lambda t: t.stable_since_own_ns is None)
         assert silent.clock_map is not None
         assert silent.timeline == before.timeline
+        # Started 5 s earlier: as its wall clock sees it after a step. No screen may move.
+        master.ask(replace(spec, start_at_ms=spec.start_at_ms - 5_000))
         await master.start()
         again = await follower.until(synchronised)
         assert_agree(again, before)
@@ -257,3 +287,28 @@ async def test_the_show_goes_on_without_local_state(short_dir: Path) -> None:
         await follower.start()
         assert_agree(await follower.until(synchronised), await master.until(lambda t: True))
         assert "going on from memory" in master.log()
+
+
+async def test_local_state_that_comes_back_is_told_soon_what_it_missed(
+    short_dir: Path, redis_server: RedisServer
+) -> None:
+    redis_server.flush()
+    members = [make_member("dev-a")]
+    spec = make_spec(members, started_ago(10))
+    socket = short_dir / "redis.sock"
+    async with beacon_devices(short_dir, members, lambda _: f"unix://{socket}?db=0") as (master,):
+        master.ask(spec)
+        await master.start()
+        await master.until(lambda t: t.beacon_own_ns is not None)
+        assert "going on from memory" in master.log()
+        socket.symlink_to(redis_server.socket)
+        state = LocalState(redis_server.url)
+        try:
+            async with asyncio.timeout(8):
+                while (  # noqa: ASYNC110  (another process brings it about)
+                    await state.seq_ceiling("session-1", 1) == 0
+                    or await state.timeline_origin("session-1") is None
+                ):
+                    await asyncio.sleep(0.05)
+        finally:
+            await state.close()

@@ -1,16 +1,24 @@
 """The bus over real sockets and its twin in memory keep the same promises."""
 
 import asyncio
+import os
 import stat
+import subprocess
+import sys
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import until
 from unisono.bus import AnyBus, Bus, MemoryBus, Subscriber, topics
+from unisono.bus.bus import READ_AT_ONCE
 from unisono.bus.topics import LinkStats, Owner, Timing
 from unisono.core.clockmap import identity
+from unisono.core.errors import UserError
 from unisono.core.session import Desired, Role
 from unisono.core.timeline import Timeline
 from unisono.core.units import OwnNs
@@ -155,5 +163,100 @@ async def test_the_directory_belongs_to_one_user_and_leftovers_are_replaced(
         publisher = bus.publisher(Owner.BEACON)
         subscriber = bus.subscriber((topics.LINK,))
         await met(lambda: publisher.publish(topics.LINK, link(1)), subscriber)
+    finally:
+        bus.close()
+
+
+async def test_an_owner_has_one_publisher_at_a_time(bus: AnyBus) -> None:
+    first = bus.publisher(Owner.BEACON)
+    with pytest.raises(UserError, match="another beacon process of this device is running"):
+        bus.publisher(Owner.BEACON)
+    bus.publisher(Owner.CORRECTOR)
+    first.close()
+    bus.publisher(Owner.BEACON)
+
+
+HOLD = """
+import os, sys, time
+from pathlib import Path
+from unisono.bus import Bus
+from unisono.bus.topics import Owner
+publisher = Bus(Path(sys.argv[1])).publisher(Owner.BEACON)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def test_another_process_does_not_take_over_until_the_first_is_dead(short_dir: Path) -> None:
+    holder = subprocess.Popen([sys.executable, "-c", HOLD, str(short_dir)], stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    bus = Bus(short_dir)
+    try:
+        with pytest.raises(UserError, match=r"beacon\.lock: another beacon process"):
+            bus.publisher(Owner.BEACON)
+        holder.kill()  # as a power cut would: nothing is tidied up
+        holder.wait()
+        bus.publisher(Owner.BEACON)
+    finally:
+        holder.kill()
+        holder.communicate()
+        bus.close()
+
+
+async def test_a_socket_that_cannot_be_bound_is_one_sentence(short_dir: Path) -> None:
+    directory = short_dir / ("x" * 100)  # unix sockets have short names
+    bus = Bus(directory)
+    try:
+        with pytest.raises(UserError, match=r"cannot be bound .*UNISONO_RUN_DIR") as caught:
+            bus.publisher(Owner.BEACON)
+        assert "\n" not in str(caught.value)
+    finally:
+        bus.close()
+
+
+def test_a_directory_open_to_others_is_closed_to_them(short_dir: Path) -> None:
+    short_dir.chmod(0o775)
+    Bus(short_dir).close()
+    assert stat.S_IMODE(short_dir.stat().st_mode) == 0o700
+
+
+@pytest.mark.root
+def test_a_directory_of_another_user_is_refused(short_dir: Path) -> None:
+    directory = short_dir / "bus"
+    directory.mkdir(mode=0o700)
+    os.chown(directory, 12_345, -1)
+    with pytest.raises(UserError, match="belongs to another user"):
+        Bus(directory)
+
+
+async def test_a_flood_is_read_in_portions_and_to_its_end(short_dir: Path) -> None:
+    bus, loop = Bus(short_dir), asyncio.get_running_loop()
+    turn, turns = 0, Counter[int]()
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        loop.call_soon(next_turn)
+
+    try:
+        beacon, bridge = bus.publisher(Owner.BEACON), bus.publisher(Owner.CLOUD_BRIDGE)
+        subscriber = bus.subscriber((topics.LINK, topics.DESIRED))
+        await met(lambda: beacon.publish(topics.LINK, link(0)), subscriber)
+        await met(lambda: bridge.publish(topics.DESIRED, Desired(0, None)), subscriber)
+        take = subscriber.arrive
+
+        def arrive(frames: list[bytes]) -> None:
+            turns[turn] += 1
+            take(frames)
+
+        subscriber.arrive = arrive  # type: ignore[method-assign]
+        for number in range(each := READ_AT_ONCE * 3 // 4):
+            beacon.publish(topics.LINK, link(number))
+            bridge.publish(topics.DESIRED, Desired(number, None))
+        next_turn()
+        time.sleep(0.1)  # noqa: ASYNC251 - all of it is there when this loop looks again
+        await until(lambda: turns.total() >= 2 * each)
+        assert max(turns.values()) <= READ_AT_ONCE
     finally:
         bus.close()

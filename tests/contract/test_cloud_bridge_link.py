@@ -19,7 +19,7 @@ import pytest
 from services.cloud_bridge.bridge import Bridge
 from services.cloud_bridge.client import MAX_REPLY_BYTES, CloudClient
 from services.cloud_bridge.errors import CloudAway, CloudError, CloudNonsense, CloudRefused
-from tests.support.control_plane import FILM, ControlPlane, running_control_plane
+from tests.support.control_plane import ControlPlane, running_control_plane, start
 from tests.support.fake_cloud import FakeCloud, always, fake_cloud, http, ok
 from tests.support.waiting import until
 from unisono.bus import Bus, MemoryBus, topics
@@ -86,6 +86,7 @@ async def linked(
         state=LocalState(store),
         publisher=bus.publisher(Owner.CLOUD_BRIDGE),
         clock=SystemClock(),
+        boot_id="boot-1",
     )
     found = Linked(bridge, store, [], [])
 
@@ -115,10 +116,6 @@ async def linked(
 async def cloud(redis_url: str) -> AsyncIterator[ControlPlane]:
     async with running_control_plane(redis_url) as plane:
         yield plane
-
-
-async def start(cloud: ControlPlane, **fields: Any) -> dict[str, Any]:
-    return await cloud.operate("/v1/sessions", {"site": "lobby", "playlist": [FILM]} | fields)
 
 
 def term_of(link: Linked) -> int:
@@ -184,6 +181,27 @@ async def test_drift_is_summed_up_for_the_cloud(cloud: ControlPlane) -> None:
         assert status["drift_ms"]["mean_abs"] == 2.0
         assert status["drift_ms"]["within_50ms_ratio"] == 1.0
         assert (status["mode"], status["seeks"], status["role"]) == ("lan", 2, "master")
+
+
+async def test_the_heartbeat_says_how_often_it_comes_and_in_which_boot(
+    cloud: ControlPlane,
+) -> None:
+    bearer = await cloud.enrol("screen-1")
+    async with linked(cloud.url, bearer) as link:
+
+        async def beaten() -> dict[str, Any]:
+            count = link.count("heartbeat 200")
+            await until(lambda: link.count("heartbeat 200") > count + 1)
+            (device,) = (await cloud.show("/v1/sites/lobby"))["devices"]
+            found: dict[str, Any] = device["heartbeat"]
+            return found
+
+        heartbeat = await beaten()
+        assert (heartbeat["interval_s"], heartbeat["boot_id"]) == (0.2, "boot-1")
+        # The session's flags are laid over the process's own.
+        await start(cloud, flags={"SYNC_HEARTBEAT_S": 0.3, "SYNC_COMMANDS_S": 0.2})
+        await until(lambda: term_of(link) == 1)
+        assert (await beaten())["interval_s"] == 0.3
 
 
 async def test_after_a_restart_the_session_holds_without_the_cloud() -> None:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open
 from prometheus_client.parser import text_string_to_metric_families as parse_classic
 
-from services.exporter.server import MAX_HEAD_BYTES, MetricsServer
+from services.exporter.server import MAX_CONNECTIONS, MAX_HEAD_BYTES, MetricsServer
 from unisono.runtime import UserError
 from unisono.telemetry.exposition import LedgerCollector
 from unisono.telemetry.ledger import Ledger
@@ -102,6 +102,22 @@ async def test_a_caller_that_hangs_up_harms_nobody(served: Served) -> None:
     writer.close()
     await writer.wait_closed()
     assert (await served.raw(b"GET /healthz HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200")
+
+
+async def test_one_connection_too_many_is_told_so_before_it_asks(served: Served) -> None:
+    idle = [await asyncio.open_connection(HOST, served.port) for _ in range(MAX_CONNECTIONS)]
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection(HOST, served.port)
+        async with asyncio.timeout(2):  # less than the server's patience with a silent caller
+            assert (await reader.read()).startswith(b"HTTP/1.1 503")
+        writer.close()
+        await writer.wait_closed()
+    for _, writer in idle:
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(4):
+        while not (await served.raw(b"GET /healthz HTTP/1.0\r\n\r\n")).startswith(b"HTTP/1.1 200"):
+            pass
 
 
 async def test_a_port_in_use_is_one_sentence(served: Served) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.beacon_process import free_port
 from tests.support.waiting import until
+from unisono.clock import own_ns
 from unisono.core.estimator import ProbeSample
 from unisono.lan.datagrams import DatagramLink, UdpLink, arrival_ns
 from unisono.lan.errors import AddressInUse, PathUnavailable
@@ -21,7 +22,6 @@ from unisono.lan.paths import (
     BeaconSubscriber,
     Endpoint,
     choose_paths,
-    own_ns,
 )
 from unisono.lan.probes import ProbeClient, ProbeResponder
 from unisono.lan.tcp import TcpPublisher, TcpSubscriber

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -49,6 +50,22 @@ async def test_what_libzmq_would_abort_or_hang_on_never_reaches_it(
         endpoint(interface, group, port)
     with pytest.raises(LanError, match="UNISONO_MULTICAST_GROUP"):
         await PgmSubscriber(Multicast(interface, group, port)).open(lambda _: None)
+
+
+async def test_a_shortage_of_descriptors_does_not_end_the_path() -> None:
+    subscriber = PgmSubscriber(Multicast("127.0.0.1", GROUP, PORT))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        await subscriber.open(lambda _: None)
+        await until(lambda: subscriber.restarts >= 2)
+        assert subscriber.child.pid is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    try:
+        await until(lambda: subscriber.child.pid is not None)
+    finally:
+        await subscriber.close()
 
 
 if not has_pgm():

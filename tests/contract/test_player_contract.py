@@ -282,6 +282,107 @@ async def test_a_new_client_takes_a_running_picture_over(rig: Rig, films: Path) 
         assert abs(slip_ns(first, after, LENGTH_NS)) < CLOCK_TOLERANCE_NS
 
 
+@asynccontextmanager
+async def gate(behind: Path, at: Path) -> AsyncIterator[asyncio.Queue[asyncio.Event]]:
+    """A socket that lets each request through to ``behind`` only when its event is set."""
+    requests: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_player, to_player = await asyncio.open_unix_connection(str(behind))
+
+        async def answers() -> None:
+            while data := await from_player.read(1 << 16):
+                writer.write(data)
+
+        back = asyncio.create_task(answers())
+        while line := await reader.readline():
+            passed = asyncio.Event()
+            requests.put_nowait(passed)
+            await passed.wait()
+            to_player.write(line)
+        back.cancel()
+        await asyncio.gather(back, return_exceptions=True)
+        for end in (writer, to_player):
+            end.close()
+            await end.wait_closed()
+        left.set()
+
+    server = await asyncio.start_unix_server(serve, str(at))
+    try:
+        yield requests
+        await left.wait()
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+@pytest.mark.parametrize("rig", ["mpv", "sim-process"], indirect=True)
+async def test_a_player_is_not_touched_before_it_is_known(
+    rig: Rig, films: Path, tmp_path: Path
+) -> None:
+    """A picture that already runs must never look idle to whoever connects: it would be paused."""
+    assert isinstance(rig, ProcessRig)
+    shown = playlist(films, "silent.mp4")
+    async with connected(rig) as (player, _):
+        await player.load(shown)
+        await player.play()
+        assert player.holds == fingerprint_of(shown)
+    async with asyncio.timeout(PATIENCE_S), gate(rig.socket, tmp_path / "gate.sock") as requests:
+        player = MpvPlayer(tmp_path / "gate.sock")
+        await player.open()
+        events = asyncio.ensure_future(anext(player.events()))
+        asked = 0
+        while not events.done():
+            held = asyncio.ensure_future(requests.get())
+            await asyncio.wait({events, held}, return_when=asyncio.FIRST_COMPLETED)
+            if not held.done():
+                held.cancel()
+                break
+            for action in (player.sample, player.pause, player.loaded, player.stop):
+                with pytest.raises(PlayerGone):
+                    await action()
+            assert player.holds == ""
+            asked += 1
+            held.result().set()
+        assert asked > 5
+        assert (await events).kind is EventKind.CONNECTED
+        assert player.holds == fingerprint_of(shown)  # at once, without another exchange
+        assert requests.empty()
+        asyncio.ensure_future(requests.get()).add_done_callback(lambda got: got.result().set())
+        assert (await player.sample()).state is PlayerState.PLAYING
+        await player.close()
+        assert player.holds == ""
+
+
+async def test_what_a_player_holds_follows_what_happens_to_it(rig: Rig, films: Path) -> None:
+    async with connected(rig) as (player, events):
+        assert player.holds == ""
+        for names in (("tone.mp4",), ("tone.mp4", "silent.mp4")):
+            await player.load(playlist(films, *names))
+            assert player.holds == fingerprint_of(playlist(films, *names))
+        await player.stop()
+        assert player.holds == ""
+        await player.load(playlist(films, "tone.mp4"))
+        rig.kill()
+        assert (await next_event(events)).kind is EventKind.DISCONNECTED
+        assert player.holds == ""
+
+
+@pytest.mark.parametrize("rig", ["mpv", "sim-process"], indirect=True)
+async def test_a_film_that_somebody_else_loads_is_not_ours(rig: Rig, films: Path) -> None:
+    assert isinstance(rig, ProcessRig)
+    async with connected(rig) as (player, _):
+        await player.load(playlist(films, "tone.mp4"))
+        _reader, writer = await asyncio.open_unix_connection(str(rig.socket))
+        foreign = {"command": ["loadfile", str(films / "silent.mp4")]}
+        writer.write(json.dumps(foreign).encode() + b"\n")
+        await until(player, lambda sample: sample.state is PlayerState.IDLE)
+        assert player.holds == ""
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_a_missing_film_is_named_and_leaves_a_usable_player(rig: Rig, films: Path) -> None:
     async with connected(rig) as (player, _):
         with pytest.raises(MediaError, match=r"nowhere\.mp4: no such file"):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -48,7 +49,7 @@ def created(site: SiteDocument, session_id: str = "lobby-1") -> Decision:
     return control_session.create(site, new, {"a": KnownDevice("a", PLACE, NOW_MS)}, now_ms=NOW_MS)
 
 
-async def test_a_decision_is_committed_once(store: DocumentStore) -> None:
+async def test_a_decision_is_committed_once(store: DocumentStore, raw: Store) -> None:
     empty = await store.device_view("lobby", "a")
     assert (empty.version, empty.site, empty.record) == (0, SiteDocument(), None)
     decision = created(empty.site)
@@ -62,13 +63,16 @@ async def test_a_decision_is_committed_once(store: DocumentStore) -> None:
     ended = await store.ended("lobby", "lobby-1")
     assert ended is not None
     assert ended.end_reason == "replaced by lobby-2"
+    # What is kept of it for a month has no secret in it.
+    (kept,) = await raw.read([Fields("test:{lobby}:ended:lobby-1")])
+    assert b'"secret_hex":""' in kept["d"]
     assert await store.ended("lobby", "lobby-2") is None
     events = (await store.site_view("lobby")).events
     assert events == {"session_created": 2, "session_replaced": 1}
 
 
 async def test_sites_do_not_see_each_other(store: DocumentStore) -> None:
-    await store.add_tokens("lobby", {"x": EnrolToken(None)})
+    await store.add_tokens("lobby", {"x": EnrolToken(None)}, now_ms=NOW_MS)
     assert await store.commit("lobby", 0, created(SiteDocument()))
     assert await store.sites() == ["lobby"]
     other = await store.site_view("hall")
@@ -76,16 +80,29 @@ async def test_sites_do_not_see_each_other(store: DocumentStore) -> None:
     assert (await store.site_view("lobby")).exists
 
 
-async def test_a_token_enrols_one_device(store: DocumentStore) -> None:
-    token, record = EnrolToken(NOW_MS + 1), DeviceRecord("a", "00", NOW_MS)
-    await store.add_tokens("lobby", {"x": token, "y": token})
+@pytest.mark.parametrize("expires_ms", [None, NOW_MS + 1])
+async def test_a_token_enrols_one_device(store: DocumentStore, expires_ms: int | None) -> None:
+    token, record = EnrolToken(expires_ms), DeviceRecord("a", "00", NOW_MS)
+    await store.add_tokens("lobby", {"x": token, "y": token}, now_ms=NOW_MS)
     tried = await asyncio.gather(*(store.enrol("lobby", "x", token, record) for _ in range(5)))
     assert sorted(tried) == [False] * 4 + [True]
-    assert await store.token("lobby", "x") == EnrolToken(NOW_MS + 1, "a")
+    # A spent token that would expire is forgotten; one of the settings has to be remembered.
+    spent = EnrolToken(None, "a") if expires_ms is None else None
+    assert await store.token("lobby", "x") == spent
     # The id is taken, and the second token is not spent by the attempt.
     assert not await store.enrol("lobby", "y", token, record)
     assert await store.token("lobby", "y") == token
     assert (await store.device_view("lobby", "a")).record == record
+
+
+async def test_tokens_that_expired_are_forgotten(store: DocumentStore) -> None:
+    old, good, always = EnrolToken(NOW_MS), EnrolToken(NOW_MS + 1), EnrolToken(None)
+    tokens = {"old": old, "good": good, "always": always}
+    await store.add_tokens("lobby", tokens, now_ms=NOW_MS - 1)
+    await store.add_tokens("lobby", {"new": good}, now_ms=NOW_MS)
+    assert await store.token("lobby", "old") is None
+    for name, token in {"good": good, "always": always, "new": good}.items():
+        assert await store.token("lobby", name) == token
 
 
 async def test_a_batch_writes_queues_acks_and_counters(store: DocumentStore) -> None:
@@ -93,14 +110,17 @@ async def test_a_batch_writes_queues_acks_and_counters(store: DocumentStore) -> 
     one, two = prepare(spec, 5, NOW_MS), prepare(spec, 6, NOW_MS)
     batch = store.batch("lobby")
     batch.enqueue([("a", one), ("a", two), ("a", one)])
-    batch.put(keys.ACKS, "c", Ack("done", "", NOW_MS), "a")
+    batch.put(keys.ACKS, "a", Ack("c", "done", "", NOW_MS))
+    batch.put(keys.ACKS, "b", Ack("c", "failed", "", NOW_MS))
     batch.put(keys.SEEN, "a", NOW_MS)
     batch.count(keys.REQUESTS, "heartbeat 200")
     batch.drop(keys.QUEUE, [], "a")
     await store.apply(batch)
     view = await store.device_view("lobby", "a")
     assert sorted(command.seq for command in view.queue) == [5, 6]
-    assert view.acks == {"c": Ack("done", "", NOW_MS)}
+    assert view.ack is None
+    with_ack = await store.device_view("lobby", "a", with_ack=True)
+    assert with_ack.ack == Ack("c", "done", "", NOW_MS)
     assert view.seen_ms == {"a": NOW_MS}
     batch = store.batch("lobby")
     batch.drop(keys.QUEUE, [one.command_id], "a")
@@ -152,7 +172,8 @@ async def test_a_device_call_costs_two_round_trips(raw: Store) -> None:
         token = made.json()["tokens"][0]
         enrolled = await http.post("/v1/device/enroll", json={"token": token, "device_id": "a"})
         header = as_device(f"a.{enrolled.json()['secret']}")
-        place = {"address": "10.0.0.1", "beacon_port": 1, "probe_port": 2}
+        place: dict[str, Any] = {"address": "10.0.0.1", "beacon_port": 1, "probe_port": 2}
+        place |= {"interval_s": 5.0, "boot_id": "b-1"}
         beat = await http.post("/v1/device/heartbeat", json=place, headers=header)
         assert beat.status_code == 200
         body = {"site": "lobby", "playlist": [FILM]}

@@ -10,8 +10,8 @@ from unisono.core.units import OwnNs
 from unisono.state import LocalState, MemoryStore, Outcome, RedisStore, StateUnavailable, Store
 from unisono.state import keys as table
 from unisono.state.codec import damaged
-from unisono.state.local import OUTCOMES_LIMIT, TELEMETRY_LIMIT
-from unisono.state.store import SetFields
+from unisono.state.local import OUTCOMES_LIMIT
+from unisono.state.store import Fields, SetFields
 
 SPEC = SessionSpec(
     session_id="lobby-1",
@@ -57,16 +57,26 @@ async def test_garbage_counts_as_absent(state: LocalState, store: Store, garbage
     assert await state.desired() == Desired(9, None)
 
 
-async def test_seq_ceilings_belong_to_a_term(state: LocalState) -> None:
+async def fields_of(store: Store, row: table.Key) -> set[str]:
+    (held,) = await store.read([Fields(table.device_key(row))])
+    return set(held)
+
+
+async def test_seq_ceilings_belong_to_a_term(state: LocalState, store: Store) -> None:
     assert await state.seq_ceiling("s", 1) == 0
     await state.put_seq_ceiling("s", 1, 1200)
-    await state.put_seq_ceiling("s", 2, 10)
     assert await state.seq_ceiling("s", 1) == 1200
-    assert await state.seq_ceiling("s", 2) == 10
+    assert await state.seq_ceiling("s", 2) == 0
     assert await state.seq_ceiling("t", 1) == 0
+    # Only the last term is kept: over the years there are many.
+    for session_id, term in (("s", 2), ("t", 1), ("t", 2)):
+        await state.put_seq_ceiling(session_id, term, 10)
+        await state.put_seq_ceiling(session_id, term, 20)
+    assert await state.seq_ceiling("t", 2) == 20
+    assert await fields_of(store, table.SEQ) == {"t/2"}
 
 
-async def test_the_timeline_belongs_to_a_session(state: LocalState) -> None:
+async def test_the_timeline_belongs_to_a_session(state: LocalState, store: Store) -> None:
     assert await state.timeline_origin("s") is None
     await state.put_timeline_origin("s", OwnNs(123_456_789_012_345_678), "boot-1")
     origin = await state.timeline_origin("s")
@@ -74,6 +84,8 @@ async def test_the_timeline_belongs_to_a_session(state: LocalState) -> None:
     assert origin is not None
     assert origin.boot_id == "boot-1"
     assert await state.timeline_origin("t") is None
+    await state.put_timeline_origin("t", OwnNs(1), "boot-1")
+    assert await fields_of(store, table.TIMELINE) == {"t"}
 
 
 async def test_outcomes_are_remembered_up_to_a_limit(state: LocalState) -> None:
@@ -84,27 +96,6 @@ async def test_outcomes_are_remembered_up_to_a_limit(state: LocalState) -> None:
     assert len(kept) == OUTCOMES_LIMIT
     assert "c2" not in kept
     assert kept["c3"] == Outcome("done", "", 3)
-
-
-async def test_telemetry_waits_in_order_and_is_bounded(state: LocalState) -> None:
-    await state.queue_telemetry({10: b"ten", 9: b"nine"})
-    await state.queue_telemetry({11: b"eleven"})
-    assert list((await state.telemetry()).items()) == [(9, b"nine"), (10, b"ten"), (11, b"eleven")]
-    await state.drop_telemetry((9, 10, 99))
-    assert await state.telemetry() == {11: b"eleven"}
-    await state.queue_telemetry({100 + n: b"" for n in range(TELEMETRY_LIMIT)})
-    kept = list(await state.telemetry())
-    assert len(kept) == TELEMETRY_LIMIT
-    assert kept[0] == 100
-
-
-async def test_counters_belong_to_their_owner(state: LocalState) -> None:
-    await state.add_counters("beacon", {"sent": 5, "lost": 1})
-    await state.add_counters("beacon", {"sent": 2})
-    await state.add_counters("corrector", {"seeks": 1})
-    assert await state.counters("beacon") == {"sent": 7, "lost": 1}
-    assert await state.counters("corrector") == {"seeks": 1}
-    assert await state.counters("exporter") == {}
 
 
 async def test_a_server_that_is_away() -> None:
@@ -127,9 +118,9 @@ async def test_a_url_opens_the_server(redis_url: str) -> None:
 
 
 def test_every_key_has_a_row_and_a_name_of_its_own() -> None:
-    device = [table.device_key(row, "x") for row in table.DEVICE_KEYS]
+    device = [table.device_key(row) for row in table.DEVICE_KEYS]
     cloud = [table.cloud_key("p", row, "lobby", "x") for row in table.CLOUD_KEYS]
     assert len(set(device)) == len(device)
     assert len(set(cloud)) == len(cloud)
     assert all("{lobby}" in key for key in cloud if key != "p:sites")
-    assert not any(word in key for key in cloud + device for word in ("OWNER", "DEVICE", "SESSION"))
+    assert not any(word in key for key in cloud + device for word in ("DEVICE", "SESSION"))

@@ -11,7 +11,7 @@ import pytest
 from tests.support.redis_server import RedisServer, start_redis
 from unisono.state import MemoryStore, RedisStore, StateUnavailable, Store
 from unisono.state.errors import StateError, StateMisconfigured
-from unisono.state.store import AddTo, Drop, DropFields, Fields, Guard, SetFields, Write
+from unisono.state.store import AddTo, DropFields, Fields, Guard, SetFields, Write
 
 
 @pytest.fixture(params=["redis", "memory"])
@@ -45,7 +45,7 @@ async def test_fields_are_written_read_and_dropped(store: Store) -> None:
         {"y": b"\x00\xff"},
         {"z": b""},
     ]
-    await store.write([DropFields("a", ("x", "no")), Drop("b")])
+    await store.write([DropFields("a", ("x", "no")), DropFields("b", ("z",))])
     assert await store.read([Fields("a"), Fields("b")]) == [{"y": b"\x00\xff"}, {}]
 
 
@@ -93,7 +93,7 @@ async def test_a_commit_applies_all_or_nothing(store: Store) -> None:
         {"c": b"go"},
     ]
     right, wrong = Guard("{s}:a", "v", b"1"), Guard("{s}:q", "c", b"stop")
-    drops: list[Write] = [Drop("{s}:a"), DropFields("{s}:q", ("c",))]
+    drops: list[Write] = [DropFields("{s}:a", ("v", "d")), DropFields("{s}:q", ("c",))]
     assert not await store.commit([right, wrong], drops)
     assert await store.commit([right, Guard("{s}:q", "none", None)], drops)
     assert await store.read([Fields("{s}:a"), Fields("{s}:q")]) == [{}, {}]
@@ -101,8 +101,9 @@ async def test_a_commit_applies_all_or_nothing(store: Store) -> None:
 
 async def test_an_empty_value_is_not_an_absent_one(store: Store) -> None:
     await store.write([SetFields("a", {"x": b""})])
-    assert not await store.commit([Guard("a", "x", None)], [Drop("a")])
-    assert await store.commit([Guard("a", "x", b"")], [Drop("a")])
+    drops = [DropFields("a", ("x",))]
+    assert not await store.commit([Guard("a", "x", None)], drops)
+    assert await store.commit([Guard("a", "x", b"")], drops)
 
 
 async def test_of_racing_commits_one_wins(store: Store) -> None:
@@ -123,11 +124,12 @@ async def test_of_racing_commits_one_wins(store: Store) -> None:
 
 async def test_a_server_that_is_away_is_said_to_be_so(short_dir: Path) -> None:
     store = RedisStore(f"unix://{short_dir}/none.sock")
-    for attempt in (store.ping(), store.read([Fields("a")]), store.write([Drop("a")])):
+    write = AddTo("a", "x")
+    for attempt in (store.ping(), store.read([Fields("a")]), store.write([write])):
         with pytest.raises(StateUnavailable, match="does not answer"):
             await attempt
     with pytest.raises(StateUnavailable):
-        await store.commit([], [Drop("a")])
+        await store.commit([], [write])
     await store.close()
     memory = MemoryStore()
     memory.available = False

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from services.cli.demo.leftovers import LOCK
 from tests.support.waiting import alive, until_sync
 
 END_LIMIT_S = 30
@@ -76,15 +77,20 @@ class Demo:
         return None
 
     def leftovers(self) -> list[str]:
-        """Processes, sockets, secrets and namespaces that should be gone."""
+        """Processes, namespaces and all files but logs: what should be gone."""
         left = [f"process {pid}" for pid in sorted(self.seen) if alive(pid)]
-        left += [str(p) for p in self.run_dir.rglob("*") if p.is_socket() or p.name == "secret"]
+        left += [str(p) for p in self.run_dir.rglob("*") if not p.is_dir() and not is_log(p)]
         namespaces = Path("/var/run/netns")
         if namespaces.is_dir():
             mine = f"unisono-{self.process.pid}-"
             left += [path.name for path in namespaces.iterdir() if path.name.startswith(mine)]
         left += [p.name for p in Path("/sys/class/net").glob(f"uni{self.process.pid}")]
         return left
+
+
+def is_log(path: Path) -> bool:
+    """Whether a demo that has ended may leave ``path``: a log, or the mark of its directory."""
+    return path.is_file() and not path.is_symlink() and (path.suffix == ".log" or path.name == LOCK)
 
 
 def descendants(pid: int) -> list[int]:

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from unisono.core import control_session
+from unisono.core import control_session, leadership
 from unisono.core.commands import AckOutcome, Command, CommandKind, carry_out, pending, spec_fault
-from unisono.core.control_session import renew_leases, state_at
-from unisono.core.session import Desired, Member
+from unisono.core.control_session import state_at
+from unisono.core.session import Desired, Member, SessionSpec
 from unisono.core.site_document import (
     TRANSITIONS,
     Decision,
@@ -36,6 +36,8 @@ class Device:
     """A device as it really is: what it holds, what waits for it, where it is."""
 
     port: int
+    boot: int = 0
+    lan: tuple[str, int] | None = None
     desired: Desired | None = None
     queue: dict[str, Command] = field(default_factory=dict)
     highest_term: dict[str, int] = field(default_factory=dict)
@@ -56,8 +58,11 @@ class Site(RuleBasedStateMachine):
 
     def apply(self, decision: Decision) -> None:
         """What the shell does; checks what must hold of every decision."""
-        if decision.site != self.document:
+        if decision.commands:
+            assert decision.site.revision >= self.document.revision
+        if _specs(decision.site) != _specs(self.document):
             assert decision.site.revision > self.document.revision
+        assert all(record.spec.secret_hex == "" for record in decision.ended)
         by_session: dict[tuple[str, int], set[Command]] = {}
         for device_id, command in decision.commands:
             assert command.seq <= decision.site.revision
@@ -79,9 +84,6 @@ class Site(RuleBasedStateMachine):
 
     @rule(ids=some_devices, replaces=st.booleans(), pinned=st.none() | one_device)
     def create(self, ids: list[str], replaces: bool, pinned: str | None) -> None:
-        known = {
-            name: KnownDevice(name, self.place(name), self.seen_ms.get(name)) for name in DEVICES
-        }
         new = NewSession(
             session_id=f"s-{self.sessions}",
             secret_hex="00",
@@ -93,7 +95,7 @@ class Site(RuleBasedStateMachine):
             pinned=pinned or "",
         )
         try:
-            decision = control_session.create(self.document, new, known, now_ms=self.now_ms)
+            decision = control_session.create(self.document, new, self.known(), now_ms=self.now_ms)
         except Refused as error:
             if error.code not in {"device_busy", "device_silent", "not_a_member"}:
                 raise
@@ -125,10 +127,10 @@ class Site(RuleBasedStateMachine):
             return
         before = running[which % len(running)].spec
         try:
-            decision = control_session.change_master(
+            decision = leadership.change_master(
                 self.document,
                 before.session_id,
-                self.seen_ms,
+                self.known(),
                 device_id=device or "",
                 now_ms=self.now_ms,
             )
@@ -148,12 +150,30 @@ class Site(RuleBasedStateMachine):
     def time_passes(self, ms: int) -> None:
         self.now_ms += ms
 
-    @rule(device=one_device, moved=st.booleans())
-    def heartbeat(self, device: str, moved: bool) -> None:
+    @rule(device=one_device, hears=st.booleans())
+    def the_lan_comes_or_goes(self, device: str, hears: bool) -> None:
+        record = self.document.session_of(device)
+        of = None if record is None else (record.spec.session_id, record.spec.term)
+        self.devices[device].lan = of if hears else None
+
+    @rule(device=one_device, moved=st.booleans(), booted=st.booleans())
+    def heartbeat(self, device: str, moved: bool, booted: bool) -> None:
         self.devices[device].port += moved
+        before = self.known()
+        self.devices[device].boot += booted
         self.seen_ms[device] = self.now_ms
-        decision = renew_leases(self.document, self.seen_ms, now_ms=self.now_ms)
-        self.apply(decision)
+        caller = self.known()[device]
+        self.apply(leadership.renew_leases(self.document, before, caller, now_ms=self.now_ms))
+        led = self.document.session_of(device)
+        noted = leadership.note_boot(self.document, device, caller.boot_id, now_ms=self.now_ms)
+        self.apply(noted)
+        after = self.document.session_of(device)
+        if led is not None and after is not None:
+            leads = led.spec.master_device_id == device
+            anew = leads and caller.boot_id != led.master_boot_id
+            assert after.spec.term == led.spec.term + anew
+            assert after.spec.master_device_id == led.spec.master_device_id
+            assert not leads or after.master_boot_id == caller.boot_id
         place = self.place(device)
         self.apply(control_session.move_member(self.document, place, now_ms=self.now_ms))
         held = self.held(device)
@@ -196,6 +216,20 @@ class Site(RuleBasedStateMachine):
             assert done.desired.revision >= before.revision
         assert carry_out(done.desired, command, device).desired == done.desired
 
+    def known(self) -> dict[str, KnownDevice]:
+        """The devices as the cloud knows them."""
+        return {
+            name: KnownDevice(
+                name,
+                self.place(name),
+                self.seen_ms.get(name),
+                boot_id=f"boot-{device.boot}",
+                in_lan=device.lan,
+                said_ms=self.seen_ms.get(name),
+            )
+            for name, device in self.devices.items()
+        }
+
     def place(self, device: str) -> Member:
         return Member(device, "10.0.0.1", self.devices[device].port, 7601)
 
@@ -226,6 +260,11 @@ class Site(RuleBasedStateMachine):
             record = told.site.session_of(name)
             session = None if desired is None else desired.session
             assert session == (None if record is None else record.spec)
+
+
+def _specs(site: SiteDocument) -> list[SessionSpec]:
+    """What devices are told; the rest of the document may change without a new revision."""
+    return [record.spec for record in site.sessions]
 
 
 def _hashable(command: Command) -> Command:

@@ -67,6 +67,30 @@ class ControlPlane:
         return found
 
 
+class Time:
+    """Server time, moved by hand."""
+
+    def __init__(self) -> None:
+        self.ms = 1_780_000_000_000
+
+    def __call__(self) -> int:
+        """UTC since the epoch, ms."""
+        return self.ms
+
+
+async def two_devices(cloud: ControlPlane) -> tuple[str, str]:
+    """Two enrolled devices that have called in; their bearer tokens."""
+    one, two = await cloud.enrol("screen-1"), await cloud.enrol("screen-2")
+    await cloud.beat(one, beacon_port=7610)
+    await cloud.beat(two, beacon_port=7620)
+    return one, two
+
+
+async def start(cloud: ControlPlane, **fields: Any) -> dict[str, Any]:
+    """A session of all devices, with one film."""
+    return await cloud.operate("/v1/sessions", {"site": "lobby", "playlist": [FILM]} | fields)
+
+
 def as_device(bearer: str) -> dict[str, str]:
     """The header of a device."""
     return {"Authorization": f"Bearer {bearer}"}

@@ -7,7 +7,8 @@ import asyncio
 import json
 import sys
 
-from unisono.lan.paths import Batch, Multicast, own_ns
+from unisono.clock import own_ns
+from unisono.lan.paths import Batch, Multicast
 from unisono.lan.pgm import PgmPublisher, PgmSubscriber
 
 

@@ -1,11 +1,13 @@
 """The beacon process's decisions: where a timeline begins, how often to probe, what to log."""
 
+import asyncio
 import logging
 from dataclasses import replace
 
 import pytest
 
 from services.beacon.counters import LOG_EVERY_S, Counters
+from services.beacon.memory import Memory
 from services.beacon.node import unfit
 from services.beacon.origin import (
     GOOD_BOUND_NS,
@@ -28,11 +30,13 @@ from services.beacon.pace import (
     UNANSWERED_WAIT_S,
     probe_wait_s,
 )
+from services.beacon.ways import beacon_endpoints, probe_endpoints, tell_unusable
 from tests.support.beacon_process import make_spec
 from unisono.core.clockmap import ClockMap, identity
 from unisono.core.session import Member
 from unisono.core.timeline import Playlist, Timeline
 from unisono.core.units import NS_PER_MS, NS_PER_S, OwnNs, WallNs
+from unisono.state.local import memory_local_state
 from unisono.wire import Reason, Refused
 
 LENGTH_NS = 30 * NS_PER_S
@@ -47,7 +51,6 @@ def at(since_start_ns: int, own_ns: int = 500 * NS_PER_S) -> Instant:
 def first(now: Instant, *, view: View | None = None, stored: int | None = None) -> Origin:
     return first_origin(
         start_at_ms=START_MS,
-        length_ns=LENGTH_NS,
         now=now,
         view=view,
         stored_own_ns=None if stored is None else OwnNs(stored),
@@ -58,16 +61,45 @@ def test_before_the_start_the_wall_clock_is_asked_again() -> None:
     now = at(-2 * NS_PER_S)
     assert wall_origin(START_MS, now) == Origin(OwnNs(now.own_ns + 2 * NS_PER_S), settled=False)
     assert wall_origin(START_MS, at(0)).settled
-    assert not first(now, stored=123).settled
+    assert not first(now).settled
 
 
-def test_a_stored_origin_counts_when_the_wall_clock_roughly_agrees() -> None:
-    now = at(100 * NS_PER_S)
-    by_wall = now.own_ns - 100 * NS_PER_S
-    for stored in (by_wall + 900 * NS_PER_MS, by_wall - 3 * LENGTH_NS - 5):
-        assert first(now, stored=stored) == Origin(OwnNs(stored), settled=True)
-    for stored in (by_wall + 1_100 * NS_PER_MS, by_wall + LENGTH_NS // 2):
-        assert first(now, stored=stored) == Origin(OwnNs(by_wall), settled=True)
+@pytest.mark.parametrize("wall_step_s", [0, 1, -7, 86_400, -3_600])
+def test_an_origin_that_was_played_by_survives_any_step_of_the_wall_clock(wall_step_s: int) -> None:
+    now = at((100 + wall_step_s) * NS_PER_S)
+    stored = now.own_ns - 100 * NS_PER_S
+    assert first(now, stored=stored) == Origin(OwnNs(stored), settled=True)
+
+
+def test_an_origin_is_of_this_boot_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def kept_and_found(kept_in: str, found_in: str) -> int | None:
+        state = memory_local_state()
+        monkeypatch.setattr("services.beacon.memory.boot_id", lambda: kept_in)
+        assert await Memory(state).keep_origin("s", OwnNs(7))
+        monkeypatch.setattr("services.beacon.memory.boot_id", lambda: found_in)
+        return await Memory(state).origin("s")
+
+    assert asyncio.run(kept_and_found("boot-1", "boot-1")) == 7
+    assert asyncio.run(kept_and_found("boot-1", "boot-2")) is None
+    assert asyncio.run(kept_and_found("", "")) is None  # who knows which boot that was
+
+
+def test_a_member_that_cannot_be_reached_is_told_once_and_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    good = Member("good", "10.0.0.1", 7601, 7602)
+    half = Member("half", "10.0.0.2", 7601, 0)
+    bad = Member("bad", "screen-3.local", 7601, 7602)
+    spec = make_spec([good, half, bad], START_MS)
+    caplog.set_level(logging.DEBUG)
+    assert set(beacon_endpoints(spec, besides="me")) == {"good", "half"}
+    assert set(probe_endpoints(spec, besides="me")) == {"good"}
+    assert set(probe_endpoints(spec, besides="good")) == set()
+    assert caplog.records == []
+    tell_unusable(spec)
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.split()[1] for line in told] == ["half", "bad"]
+    assert all("UNISONO_LAN_INTERFACE" in line for line in told)
 
 
 def test_a_new_master_continues_what_it_followed_without_a_step() -> None:

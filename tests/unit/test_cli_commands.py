@@ -1,7 +1,9 @@
 """`unisono`'s small commands, as people type them; the control plane behind them is real."""
 
 import contextlib
+import io
 import json
+import re
 import socket
 import stat
 import subprocess
@@ -15,8 +17,10 @@ import pytest
 
 from services.cli import flags
 from services.cli.doctor import clock_finding, examine, read_clock
+from services.cli.enroll import find_token
 from services.cli.main import main
 from tests.support.redis_server import RedisServer
+from unisono.runtime import UserError
 
 TOKEN = "operator-token-of-a-test"
 
@@ -82,6 +86,52 @@ def test_enroll_once_then_session_refusals(
     monkeypatch.setenv("UNISONO_OPERATOR_TOKEN", "not the operators' token")
     assert main(["session", "stop", "lobby-0011223344", "--control", control_url]) == 2
     assert one_line(capsys)
+
+
+@pytest.mark.parametrize(
+    ("given", "variable", "typed", "token"),
+    [
+        ("a", "b", "c\n", "a"),
+        (None, "b", "c\n", "b"),
+        ("-", "b", "c\n", "c"),
+        (None, "", "c\n", "UNISONO_ENROLL_TOKEN"),
+        ("-", "b", "", "standard input holds no token"),
+    ],
+)
+def test_a_token_need_not_stand_where_every_user_sees_it(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, variable: str, typed: str, token: str
+) -> None:
+    monkeypatch.setenv("UNISONO_ENROLL_TOKEN", variable)
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    if len(token) == 1:
+        assert find_token(given) == token
+        return
+    with pytest.raises(UserError, match=token):
+        find_token(given)
+
+
+@pytest.mark.parametrize(
+    ("package", "main", "words", "sentence"),
+    [
+        ("rich", "cli.main", ["demo"], r"unisono demo: .*: rich\. .*unisono\[demo\]"),
+        ("uvicorn", "cli.main", ["demo"], r"unisono demo: .*: uvicorn\. .*unisono\[demo\]"),
+        ("fastapi", "control_plane.entry", [], r": fastapi\. .*unisono\[control\]"),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_one_sentence(
+    package: str, main: str, words: list[str], sentence: str
+) -> None:
+    lines = (
+        "import sys",
+        f"sys.modules[{package!r}] = None",  # as if it were not installed
+        f"from services.{main} import main",
+        "sys.exit(main())",
+    )
+    command = [sys.executable, "-c", "\n".join(lines), *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert re.search(sentence, done.stderr), done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def one_line(capsys: pytest.CaptureFixture[str]) -> str:

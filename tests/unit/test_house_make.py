@@ -37,3 +37,31 @@ def test_help_lists_every_target() -> None:
     page = make("help")
     for target in ("setup", "demo", "test", "check", "bench", "docs", "lock", "clean"):
         assert f"  make {target} " in page
+
+
+def test_advice_on_parts_one_can_do_without_is_given_once_for_each_setup(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"  # a machine without a package manager
+    tools.mkdir()
+    for name in ("bash", "cat", "id"):
+        (tools / name).symlink_to(f"/bin/{name}")
+    (tmp_path / ".venv").mkdir()
+
+    def need(*words: str) -> tuple[int, str]:
+        command = ["/bin/bash", str(ROOT / "tools" / "need.sh"), *words]
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, cwd=tmp_path,
+            env={"PATH": str(tools)},
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    def set_up(stamp: str) -> None:
+        (tmp_path / ".venv" / ".setup").write_text(stamp)
+
+    set_up("one")
+    assert "missing: no-such-part." in need("--optional", "no-such-part")[1]
+    assert need("--optional", "no-such-part") == (0, "")
+    assert need("--optional", "another-part")[1]
+    assert need("another-part")[0] == 1  # what is needed is said each time
+    assert need("another-part")[1]
+    set_up("another")
+    assert need("--optional", "another-part")[1]

@@ -74,6 +74,12 @@ def test_windows_of_a_wall_fill_the_grid_row_by_row() -> None:
         (Options(devices=4, wall=(3, 1)), "3x1 has fewer cells than the 4 devices"),
         (Options(report=Path("/no/where/r.json")), "its directory does not exist"),
         (Options(flags={"SYNC_LAN_BEACON_HZ": "900"}), "SYNC_LAN_BEACON_HZ=900"),
+        (
+            Options(flags={"SYNC_LAN_ENABLE": "1"}),
+            "SYNC_LAN_ENABLE is set, but there is no such flag: did you mean SYNC_LAN_ENABLED",
+        ),
+        (Options(flags={"SYNC_lan_enabled": "1"}), "did you mean SYNC_LAN_ENABLED"),
+        (Options(flags={"SYNC_QQQQ": ""}), "no such flag: docs/flags.md lists all; else unset it"),
         (Options(port=70_000), "--port 70000"),
     ],
 )

@@ -56,6 +56,7 @@ def report_of(tally: DeviceTally, **usage: Usage) -> dict[str, Any]:
 def test_statistics_are_of_the_size_of_drift_but_for_the_mean() -> None:
     figures = report_of(tally_of(-2.0, 1.0, -3.0, 2.0))["devices"][0]["drift_ms"]
     assert figures == {
+        "now": 2.0,
         "mean": -0.5,
         "mean_abs": 2.0,
         "p50": 2.0,
@@ -70,14 +71,14 @@ def test_what_came_before_the_fifth_second_or_of_another_session_does_not_count(
     tally.take_drift(replace(SAMPLE, at_own_ns=OwnNs(50), drift_ns=10**9), SETTLE_S - 0.001)
     other = replace(SAMPLE, at_own_ns=OwnNs(51), session_id="old", drift_ns=10**9)
     tally.take_drift(other, SETTLE_S + 1)
-    assert tally.drifts_ms == [1.0]
+    assert (tally.drifts.count, tally.summary().max) == (1, 1.0)
 
 
 def test_a_repeated_sample_counts_once_but_keeps_the_device_alive() -> None:
     tally = tally_of(1.0)
     assert tally.last is not None
     tally.take_drift(tally.last, SETTLE_S + 9)
-    assert len(tally.drifts_ms) == 1
+    assert tally.drifts.count == 1
     assert tally.mode(SETTLE_S + 9) is Mode.LAN
 
 
@@ -119,7 +120,17 @@ def test_report_holds_session_cloud_and_processes() -> None:
     ("tally", "sentence"),
     [
         (tally_of(1.0, -20.0), None),
-        (tally_of(60.0), "screen-1 drifted: p95 of |drift| is 60 ms, over 50 ms"),
+        (tally_of(60.0, 1.0), "screen-1 drifted: p95 of |drift| is 60 ms, over 50 ms"),
+        (tally_of(*[1.0] * 99, -60.0), "screen-1 was -60 ms off at the end, over 50 ms"),
+        (
+            tally_of(*[1.0] * 99, None),
+            "screen-1 was not playing at the end: its newest sample has no drift",
+        ),
+        (tally_of(*[1.0] * 95, *[None] * 4, 1.0), None),
+        (
+            tally_of(*[1.0] * 9, None, 2.0),
+            "screen-1 was within 50 ms in 90.9% of its samples only, under 95%",
+        ),
         (tally_of(1.0, mode=Mode.HOLDOVER), "screen-1 ended in holdover mode, not lan"),
         (tally_of(None), "screen-1 reported no drift from 5 s after the start on"),
         (DeviceTally("screen-1"), "screen-1 ended in no mode, not lan"),

@@ -22,7 +22,7 @@ from unisono.player.edl import (
     seconds_text,
     span_of_url,
 )
-from unisono.player.ipc import CommandError, Link
+from unisono.player.ipc import Ask, CommandError, Link
 from unisono.player.launch import Window, mpv_command
 from unisono.player.media import Sources
 from unisono.player.model import Failings, PlayerModel
@@ -307,9 +307,9 @@ async def test_a_peer_that_talks_nonsense_is_survived(tmp_path: Path) -> None:
     server = await asyncio.start_unix_server(babble, str(path))
     up, lost = asyncio.Event(), asyncio.Queue[PlayerEvent]()
 
-    async def greet() -> None:
+    async def greet(ask: Ask) -> None:
         with pytest.raises(CommandError, match="no such thing"):
-            await link.request(["anything"])
+            await ask(["anything"])
 
     link = Link(
         path, greet=greet, on_up=up.set, on_lost=lost.put_nowait, on_event=lambda _event, _at: None

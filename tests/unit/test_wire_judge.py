@@ -92,6 +92,25 @@ def test_a_higher_term_starts_anew_and_closes_the_door_behind() -> None:
     assert give(judge, beat(3)).refused is Reason.OLD_TERM
 
 
+@pytest.mark.parametrize(("back_ns", "new_clock"), [(0, False), (90 * NS_PER_S, True)])
+def test_a_term_that_the_same_master_begins_anew_may_have_another_clock(
+    back_ns: int, new_clock: bool
+) -> None:
+    """A master's device was started again: the cloud opens a term for its clock that began anew."""
+    judge = judge_of(*range(20))
+    beacon = replace(beat(20), term=2, seq=1, sent_ns=MasterNs(beat(20).sent_ns - back_ns))
+    verdict = judge.judge(beacon, arrival(beat(20)))
+    assert verdict == Verdict(new_term=True, new_clock=new_clock)
+
+
+def test_a_clock_that_began_again_without_higher_numbers_is_late_until_the_next_term() -> None:
+    """Nothing tells it from beacons of the past that somebody repeats."""
+    judge = judge_of(*range(1_000))
+    for number in range(400):
+        beacon = replace(beat(number), seq=number)
+        assert judge.judge(beacon, arrival(beat(number + 1_500))).refused is Reason.LATE
+
+
 def test_a_burst_of_beacons_held_back_is_late_to_the_last() -> None:
     judge = judge_of(*range(20))
     freed_ns = arrival(beat(90))

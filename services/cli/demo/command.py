@@ -34,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
         with ExitStack() as ending:
             run_dir = options.make_run_dir(asked)
             ending.enter_context(leftovers.hold(run_dir))
+            if asked.run_dir is None:
+                ending.callback(leftovers.drop_unused, run_dir)
             report = _run_show(asked, run_dir, film, ending)
     except KeyboardInterrupt:
         return FAILED

@@ -1,5 +1,6 @@
 """What was asked of the demo, checked before anything is started."""
 
+import difflib
 import os
 import re
 import shutil
@@ -11,7 +12,9 @@ from pathlib import Path
 
 from services.cli.demo.leftovers import DEFAULT_PARENT, DEFAULT_PREFIX, LOCK
 from unisono.config import load_flags
+from unisono.config.flags import PREFIX, Flags
 from unisono.config.settings import MAX_RUN_DIR_BYTES
+from unisono.config.table import rows
 from unisono.runtime import UserError
 
 MAX_DEVICES = 32  # what one machine can decode is far less; the simulated player goes this far
@@ -56,9 +59,19 @@ def check(options: Options) -> None:
         raise UserError(f"--report {options.report}: its directory does not exist")
     if options.isolate and os.geteuid() != 0:
         raise UserError("--isolate makes network namespaces, so it needs root: use sudo")
-    load_flags(options.flags)
+    _check_flags(options.flags)
     _check_port(options.port)
     _check_tools(options)
+
+
+def _check_flags(flags: Mapping[str, str]) -> None:
+    known = [row.name for row in rows(Flags, PREFIX)]
+    for name in flags:
+        if name not in known:
+            near = difflib.get_close_matches(name.upper(), known, n=2)
+            advice = f"did you mean {' or '.join(near)}" if near else "docs/flags.md lists all"
+            raise UserError(f"{name} is set, but there is no such flag: {advice}; else unset it")
+    load_flags(flags)
 
 
 def _check_port(port: int) -> None:

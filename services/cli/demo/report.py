@@ -1,7 +1,7 @@
 """The demo's report: a JSON document whose schema is docs/report.md, and the verdict. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from services.cli.demo.tally import DeviceTally
@@ -11,6 +11,8 @@ from unisono.core.summary import IN_UNISON_MS
 from unisono.core.units import ns_to_ms
 
 SCHEMA = 1
+# As many samples as p95 forgives may be off, or without a drift at all; no more.
+MIN_WITHIN_RATIO = 0.95
 
 
 def make_report(
@@ -47,11 +49,12 @@ def _device(
         name: _rounded(getattr(drift, name))
         for name in ("mean", "mean_abs", "p50", "p95", "p99", "max")
     }
+    now = None if sample is None or sample.drift_ns is None else _ms(sample.drift_ns)
     return {
         "device_id": tally.device_id,
         "role": sample.role.value if sample else None,
         "mode": sample.mode.value if sample else None,
-        "drift_ms": figures,
+        "drift_ms": {"now": now, **figures},
         "within_50ms_ratio": None if ratio is None else round(ratio, 6),
         "mode_seconds": {k: round(v, 3) for k, v in tally.mode_seconds.totals().items()},
         "seeks": int(tally.seeks.total),
@@ -85,16 +88,29 @@ def _requests(tallies: Sequence[DeviceTally]) -> dict[str, int]:
 
 def shortcomings(report: Mapping[str, Any]) -> list[str]:
     """Why this run was not in unison: one sentence a device, none when all is well."""
-    found = []
-    for device in report["devices"]:
-        name, mode, p95 = device["device_id"], device["mode"], device["drift_ms"]["p95"]
-        if mode != Mode.LAN.value:
-            found.append(f"{name} ended in {mode or 'no'} mode, not lan")
-        elif p95 is None:
-            found.append(f"{name} reported no drift from 5 s after the start on")
-        elif p95 > IN_UNISON_MS:
-            found.append(f"{name} drifted: p95 of |drift| is {p95:g} ms, over {IN_UNISON_MS:g} ms")
-    return found
+    found = ((d["device_id"], next(_shortcomings(d), None)) for d in report["devices"])
+    return [f"{name} {problem}" for name, problem in found if problem]
+
+
+def _shortcomings(device: Mapping[str, Any]) -> Iterator[str]:
+    """What to say of a device, after its name; the gravest first."""
+    mode, drift, ratio = device["mode"], device["drift_ms"], device["within_50ms_ratio"]
+    if mode != Mode.LAN.value:
+        yield f"ended in {mode or 'no'} mode, not lan"
+    if drift["p95"] is None:
+        yield "reported no drift from 5 s after the start on"
+        return
+    if drift["now"] is None:
+        yield "was not playing at the end: its newest sample has no drift"
+    elif abs(drift["now"]) > IN_UNISON_MS:
+        yield f"was {drift['now']:+g} ms off at the end, over {IN_UNISON_MS:g} ms"
+    if drift["p95"] > IN_UNISON_MS:
+        yield f"drifted: p95 of |drift| is {drift['p95']:g} ms, over {IN_UNISON_MS:g} ms"
+    if ratio < MIN_WITHIN_RATIO:
+        yield (
+            f"was within {IN_UNISON_MS:g} ms in {ratio:.1%} of its samples only, "
+            f"under {MIN_WITHIN_RATIO:.0%}"
+        )
 
 
 def _ms(value_ns: int) -> float:

@@ -158,7 +158,7 @@ class Show:
                 break
             except ApiRefusedError as error:
                 if error.code != "device_silent" or time.monotonic() > deadline_s:
-                    raise
+                    raise UserError(f"{error}; the logs are in {self._site.run_dir}") from None
             await asyncio.sleep(0.2)
         self._session_id = str(session["session_id"])
         self._start_s = time.monotonic() + float(session["start_at_ms"]) / 1000 - time.time()

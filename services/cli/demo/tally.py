@@ -3,31 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from services.cli.demo.drifts import Drifts
 from unisono.bus.topics import CloudStats, DriftSample, LinkStats
+from unisono.core.grown import Grown
 from unisono.core.mode import Mode
-from unisono.core.summary import DriftSummary, summarise_ms
-from unisono.core.units import ns_to_ms
+from unisono.core.summary import DriftSummary
 
 SETTLE_S = 5.0  # drift counts from this long after the start on
 FRESH_S = 2.0  # a sample older than this says nothing of now
 
 
 @dataclass(slots=True)
-class Grown:
-    """A counter that only grows, read from a process that may start again from nought."""
-
-    total: float = 0.0
-    _last: float = 0.0
-
-    def see(self, value: float) -> None:
-        """Take the counter's value now; lower than before means a new life of its process."""
-        self.total += value - self._last if value >= self._last else value
-        self._last = value
-
-
-@dataclass(slots=True)
 class GrownMap:
-    """Such counters by name."""
+    """Counters by name, of a process that may start again from nought."""
 
     by_name: dict[str, Grown] = field(default_factory=dict)
 
@@ -48,7 +36,7 @@ class DeviceTally:
     device_id: str
     start_s: float = float("inf")  # when the session starts
     session_id: str = ""  # only its samples count
-    drifts_ms: list[float] = field(default_factory=list)
+    drifts: Drifts = field(default_factory=Drifts)
     unknown: int = 0  # samples without a drift: not playing, or nothing to compare with
     last: DriftSample | None = None
     last_s: float = float("-inf")
@@ -81,7 +69,7 @@ class DeviceTally:
         if sample.drift_ns is None:
             self.unknown += 1
         else:
-            self.drifts_ms.append(ns_to_ms(sample.drift_ns))
+            self.drifts.add(sample.drift_ns)
 
     def take_link(self, stats: LinkStats) -> None:
         """Counters of the beacon process."""
@@ -97,14 +85,12 @@ class DeviceTally:
 
     def summary(self) -> DriftSummary:
         """Statistics of the drift so far."""
-        return summarise_ms(self.drifts_ms)
+        return self.drifts.summary()
 
     def within_50ms_ratio(self) -> float | None:
         """Share of all samples within 50 ms; a sample without a drift is not within."""
-        ratio = self.summary().within_50ms_ratio
-        if ratio is None:
-            return 0.0 if self.unknown else None
-        return ratio * len(self.drifts_ms) / (len(self.drifts_ms) + self.unknown)
+        samples = self.drifts.count + self.unknown
+        return self.drifts.within / samples if samples else None
 
     def now(self, now_s: float) -> DriftSample | None:
         """The newest sample, None when it is too old to speak of now."""

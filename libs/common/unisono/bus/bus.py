@@ -1,11 +1,15 @@
 """The bus over ZeroMQ on unix sockets: ``DIRECTORY/<owner>.sock``.
 
 Publishers bind, subscribers connect, in any order: a connection lost is made again as soon as
-the publisher's process is back. The directory belongs to one user (mode 0700).
+the publisher's process is back. The directory belongs to this user alone (mode 0700): what is
+said in it includes the session's secret. Whoever holds ``<owner>.lock`` is the one publisher.
 """
 
 import asyncio
 import contextlib
+import fcntl
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
@@ -20,21 +24,20 @@ RECONNECT_MS: Final = 50
 RECONNECT_MAX_MS: Final = 500
 # A consumer that sleeps longer than this many messages loses some; state topics are repeated.
 QUEUE_MESSAGES: Final = 64
+# Read per wake-up at most, so that a flood cannot hold up the rest of the process.
+READ_AT_ONCE: Final = 64
 
 _Context = zmq.Context[zmq.Socket[bytes]]
 
 
 class Bus:
-    """One device's bus in ``directory``, made if it is not there; UserError when it cannot be."""
+    """One device's bus in ``directory``, made if it is not there and closed to other users.
+
+    UserError when that cannot be, or the directory belongs to another user.
+    """
 
     def __init__(self, directory: Path) -> None:
-        try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{directory} cannot be made ({error.strerror}): "
-                "set UNISONO_RUN_DIR to a directory that this user can write to"
-            ) from None
+        _make_private(directory)
         self._directory = directory
         self._context: _Context = zmq.Context(io_threads=1)
         self._open: list[Publisher | Subscriber] = []
@@ -44,8 +47,19 @@ class Bus:
         return f"ipc://{self._directory / owner.value}.sock"
 
     def publisher(self, owner: Owner) -> "BusPublisher":
-        """Bind ``owner``'s socket; one left by a process that died is replaced."""
-        publisher = BusPublisher(self._context, owner, self.address_of(owner))
+        """Bind ``owner``'s socket; one left by a process that died is replaced.
+
+        UserError when another process holds it, or it cannot be bound.
+        """
+        lock = _take_lock(self._directory / f"{owner.value}.lock", owner)
+        try:
+            publisher = BusPublisher(self._context, owner, self.address_of(owner), lock)
+        except zmq.ZMQError as error:
+            os.close(lock)
+            raise UserError(
+                f"{self._directory}: {owner.value}'s socket cannot be bound ({error.strerror}): "
+                "set UNISONO_RUN_DIR to a short path that this user can write to"
+            ) from None
         self._open.append(publisher)
         return publisher
 
@@ -71,6 +85,44 @@ class Bus:
         self._context.destroy(linger=0)
 
 
+def _make_private(directory: Path) -> None:
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = directory.stat()
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) != 0o700:
+            directory.chmod(0o700)
+    except OSError as error:
+        raise UserError(
+            f"{directory} cannot be made ({error.strerror}): "
+            "set UNISONO_RUN_DIR to a directory that this user can write to"
+        ) from None
+    if found.st_uid != os.geteuid():
+        raise UserError(
+            f"{directory} belongs to another user (uid {found.st_uid}): remove it, or set "
+            "UNISONO_RUN_DIR to a directory of this user's own"
+        )
+
+
+def _take_lock(path: Path, owner: Owner) -> int:
+    """The lock's descriptor; the kernel frees it when the process ends, however it does."""
+    try:
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be made ({error.strerror}): "
+            "set UNISONO_RUN_DIR to a directory that this user can write to"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise UserError(
+            f"{path}: another {owner.value} process of this device is running: stop it, or give "
+            "this one a UNISONO_RUN_DIR of its own"
+        ) from None
+    return lock
+
+
 def _socket(context: _Context, kind: int) -> "zmq.Socket[bytes]":
     socket = context.socket(kind)
     for option, value in (
@@ -85,10 +137,11 @@ def _socket(context: _Context, kind: int) -> "zmq.Socket[bytes]":
 
 
 class BusPublisher(Publisher):
-    """The one publisher of an owner's topics."""
+    """The one publisher of an owner's topics, as long as it holds ``lock``, a descriptor."""
 
-    def __init__(self, context: _Context, owner: Owner, address: str) -> None:
+    def __init__(self, context: _Context, owner: Owner, address: str, lock: int) -> None:
         super().__init__(owner)
+        self._lock: int | None = lock
         self._socket = _socket(context, zmq.PUB)
         try:
             self._socket.bind(address)
@@ -101,8 +154,11 @@ class BusPublisher(Publisher):
             self._socket.send_multipart(frames, zmq.NOBLOCK)
 
     def close(self) -> None:
-        """Unbind."""
+        """Unbind, and let go of the lock."""
         self._socket.close(linger=0)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 class BusSubscriber(Subscriber):
@@ -137,8 +193,9 @@ class BusSubscriber(Subscriber):
         if self._socket.closed:
             return
         with contextlib.suppress(zmq.Again):
-            while True:
+            for _ in range(READ_AT_ONCE):
                 self.arrive(self._socket.recv_multipart(zmq.NOBLOCK))
+            self._loop.call_soon(self._read)  # the descriptor will not tell of the rest
 
     def close(self) -> None:
         """Disconnect."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from unisono.bus.ports import Publisher, Subscriber
 from unisono.bus.topics import Owner, Topic
+from unisono.core.errors import UserError
 
 
 class MemoryBus:
@@ -12,9 +13,12 @@ class MemoryBus:
 
     def __init__(self) -> None:
         self.subscribers: set[Subscriber] = set()
+        self.owners: set[Owner] = set()
 
     def publisher(self, owner: Owner) -> "MemoryPublisher":
-        """A publisher of ``owner``'s topics."""
+        """A publisher of ``owner``'s topics; UserError while another one holds them."""
+        if owner in self.owners:
+            raise UserError(f"another {owner.value} process of this device is running: stop it")
         return MemoryPublisher(self, owner)
 
     def subscriber(
@@ -29,8 +33,9 @@ class MemoryBus:
         return subscriber
 
     def close(self) -> None:
-        """Forget all subscribers."""
+        """Forget all subscribers and owners."""
         self.subscribers.clear()
+        self.owners.clear()
 
 
 class MemoryPublisher(Publisher):
@@ -40,6 +45,7 @@ class MemoryPublisher(Publisher):
         super().__init__(owner)
         self._bus = bus
         self._closed = False
+        bus.owners.add(owner)
 
     def _send(self, frames: tuple[bytes, bytes]) -> None:
         if self._closed:
@@ -49,6 +55,8 @@ class MemoryPublisher(Publisher):
 
     def close(self) -> None:
         """Nothing is sent any more."""
+        if not self._closed:
+            self._bus.owners.discard(self._owner)
         self._closed = True
 
 

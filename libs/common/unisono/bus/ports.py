@@ -136,7 +136,7 @@ class AnyBus(Protocol):
     """Where publishers and subscribers come from."""
 
     def publisher(self, owner: Owner) -> Publisher:
-        """A publisher of ``owner``'s topics; one process only may hold it."""
+        """A publisher of ``owner``'s topics; UserError while another one holds them."""
         ...
 
     def subscriber(self, topics: Iterable[Topic], *, every_s: float | None = None) -> Subscriber:

@@ -13,6 +13,9 @@ from unisono.core.mode import Mode
 JITTER = 0.1
 # A cloud that is away is asked less and less often, down to this.
 MAX_BACKOFF_S = 30.0
+# So, when a cloud that was away for T is back, each device has called within about T, and within
+# this in any case (a call that hangs as the cloud comes back is given up after eight seconds).
+MAX_RETURN_S = 8.0 + MAX_BACKOFF_S * (1.0 + JITTER)
 # A secret that the cloud refuses does not become right by asking often.
 REFUSED_S = 30.0
 # What the cloud may ask for in a hint or in Retry-After; beyond that it is nonsense.

@@ -3,13 +3,15 @@
 One document per site holds the sessions that run there. Each function below returns the next
 document and the commands that go with it; the shell makes both durable in one atomic step, or
 neither, and asks again when another instance was faster. Sessions that end leave the document.
+Who leads, and when that changes, is in `leadership`.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from unisono.core.commands import Command, prepare, stop
-from unisono.core.election import Candidate, elect, is_alive
+from unisono.core.commands import prepare, stop
+from unisono.core.leadership import first_master
+from unisono.core.reissue import changed, next_revision, reissued, running, to_members
 from unisono.core.session import Member, SessionSpec
 from unisono.core.site_document import (
     TRANSITIONS,
@@ -23,6 +25,11 @@ from unisono.core.site_document import (
     SessionState,
     SiteDocument,
 )
+
+# The largest numbers of a device that are outdone when the document knows less. They leave room
+# below what the API takes (2**53, 2**31), so that one damaged device cannot use the room up.
+MAX_OUTDONE = 2**52
+MAX_OUTDONE_TERM = 2**30
 
 
 def state_at(record: SessionRecord, now_ms: int) -> SessionState:
@@ -41,7 +48,7 @@ def create(
     has lately), ``device_busy`` (unless ``replace``, which stops the sessions in the way).
     """
     members = _members(request, devices)
-    master = _first_master(request, devices, now_ms)
+    master = first_master(request, devices, now_ms)
     busy = [r for r in site.sessions if any(r.spec.member(d) for d in request.device_ids)]
     if busy and not request.replace:
         taken = next(d for d in request.device_ids if busy[0].spec.member(d))
@@ -52,11 +59,11 @@ def create(
         )
     for record in busy:
         site = replace(site, sessions=tuple(r for r in site.sessions if r is not record))
-    revision = _next_revision(site, now_ms)
+    revision = next_revision(site, now_ms)
     spec = SessionSpec(
         session_id=request.session_id,
         term=1,
-        master_device_id=master,
+        master_device_id=master.device_id,
         members=members,
         playlist=request.playlist,
         start_at_ms=now_ms + request.start_delay_ms,
@@ -69,7 +76,9 @@ def create(
         revision=revision,
         created_ms=now_ms,
         lease_ms=request.lease_ms,
-        elected_ms=now_ms,
+        lease_from_ms=now_ms,
+        master_boot_id=master.boot_id,
+        term_reason="created",
         pinned=request.pinned,
     )
     left_out = tuple(
@@ -81,7 +90,7 @@ def create(
     reason = f"replaced by {request.session_id}"
     return Decision(
         site=SiteDocument(revision, (*site.sessions, record)),
-        commands=_to_members(record, now_ms) + left_out,
+        commands=to_members(record, now_ms) + left_out,
         ended=tuple(_ended(old, reason, now_ms) for old in busy),
         events=("session_created", *("session_replaced" for _ in busy)),
     )
@@ -89,8 +98,8 @@ def create(
 
 def stop_session(site: SiteDocument, session_id: str, *, now_ms: int) -> Decision:
     """End a session: STOP to each member. Refused: ``unknown_session``."""
-    record = _running(site, session_id)
-    revision = _next_revision(site, now_ms)
+    record = running(site, session_id)
+    revision = next_revision(site, now_ms)
     command = stop(session_id, record.spec.term, revision, now_ms)
     return Decision(
         site=SiteDocument(revision, tuple(r for r in site.sessions if r is not record)),
@@ -100,63 +109,15 @@ def stop_session(site: SiteDocument, session_id: str, *, now_ms: int) -> Decisio
     )
 
 
-def change_master(
-    site: SiteDocument,
-    session_id: str,
-    seen_ms: Mapping[str, int],
-    *,
-    device_id: str = "",
-    now_ms: int,
-) -> Decision:
-    """An operator moves the lead: to ``device_id`` (pinned from then on), or to the next in line.
-
-    Nothing changes when that device leads already. Refused: ``unknown_session``,
-    ``not_a_member``, ``device_silent``.
-    """
-    record = _running(site, session_id)
-    spec = record.spec
-    if not device_id:
-        successor = _successor(record, seen_ms, now_ms)
-        if successor is None:
-            raise Refused("device_silent", "no other device of the session has called in lately")
-        return _move_lead(site, record, successor, "master_changed", pinned="", now_ms=now_ms)
-    if spec.member(device_id) is None:
-        raise Refused("not_a_member", f"{device_id} is no member of session {session_id}")
-    if not is_alive(seen_ms.get(device_id), now_ms=now_ms, lease_ms=record.lease_ms):
-        raise Refused("device_silent", f"{device_id} has not called in lately: it cannot lead")
-    if device_id == spec.master_device_id:
-        return Decision(site)
-    return _move_lead(site, record, device_id, "master_changed", pinned=device_id, now_ms=now_ms)
-
-
-def renew_leases(site: SiteDocument, seen_ms: Mapping[str, int], *, now_ms: int) -> Decision:
-    """Move the lead of every session whose master is silent beyond its lease.
-
-    It is asked whenever any device calls, so no clock of the cloud has to tick. When nobody
-    else is alive, nothing changes: a master that may be back is better than none.
-    """
-    decision = Decision(site)
-    for record in site.sessions:
-        master = record.spec.master_device_id
-        heard_ms = max(seen_ms.get(master, 0), record.elected_ms)
-        if is_alive(heard_ms, now_ms=now_ms, lease_ms=record.lease_ms):
-            continue
-        successor = _successor(record, seen_ms, now_ms)
-        if successor is not None:
-            moved = _move_lead(
-                decision.site, record, successor, "failover", pinned=record.pinned, now_ms=now_ms
-            )
-            decision = joined(decision, moved)
-    return decision
-
-
 def move_member(site: SiteDocument, place: Member, *, now_ms: int) -> Decision:
     """A member's LAN address or port is another now: the same term, told to all members."""
     record = site.session_of(place.device_id)
     if record is None or place in record.spec.members:
         return Decision(site)
     members = tuple(place if m.device_id == place.device_id else m for m in record.spec.members)
-    return _reissued(site, record, replace(record.spec, members=members), now_ms, "member_moved")
+    return reissued(
+        site, record, replace(record.spec, members=members), "member_moved", now_ms=now_ms
+    )
 
 
 def reconcile(site: SiteDocument, device_id: str, held: Held, *, now_ms: int) -> Decision:
@@ -166,34 +127,32 @@ def reconcile(site: SiteDocument, device_id: str, held: Held, *, now_ms: int) ->
     as it is now; one that plays what has ended gets a STOP.
     """
     record = site.session_of(device_id)
+    credible = _is_credible(held)
     if record is None:
         if not held.session_id:
             return Decision(site)
-        if held.revision >= site.revision:
+        if credible and held.revision >= site.revision:
             # The document knows less than the device: it was lost. A new revision outdoes both.
-            site = replace(site, revision=_next_revision(site, now_ms))
+            site = replace(site, revision=next_revision(site, now_ms, held.revision))
         command = stop(held.session_id, held.term, site.revision, now_ms)
         return Decision(site, ((device_id, command),))
     asked = Held(record.spec.session_id, record.spec.term, record.revision)
     if held == asked:
         return Decision(site)
-    if held.revision >= record.revision:
+    if credible and held.revision >= record.revision:
         # Again a document that was lost or is an old copy: the newest term must win.
-        term = record.spec.term
-        if held.session_id == record.spec.session_id and held.term > term:
-            term = held.term + 1
-        return _reissued(site, record, replace(record.spec, term=term), now_ms, "reissued")
+        spec = record.spec
+        if held.session_id == spec.session_id and held.term > spec.term:
+            spec = replace(spec, term=held.term + 1)
+            renewed = replace(record, term_reason=f"{device_id} held a newer term")
+            site, record = changed(site, record, renewed), renewed
+        return reissued(site, record, spec, "reissued", now_ms=now_ms, outdone=held.revision)
     return Decision(site, ((device_id, prepare(record.spec, record.revision, now_ms)),))
 
 
-def joined(first: Decision, then: Decision) -> Decision:
-    """Two decisions as one: ``then`` was made of the document that ``first`` led to."""
-    return Decision(
-        then.site,
-        first.commands + then.commands,
-        first.ended + then.ended,
-        first.events + then.events,
-    )
+def _is_credible(held: Held) -> bool:
+    """Whether a cloud can have given that out; a claim beyond must not drive the site's numbers."""
+    return held.revision <= MAX_OUTDONE and held.term <= MAX_OUTDONE_TERM
 
 
 def _members(request: NewSession, devices: Mapping[str, KnownDevice]) -> tuple[Member, ...]:
@@ -224,69 +183,8 @@ def _members(request: NewSession, devices: Mapping[str, KnownDevice]) -> tuple[M
     return tuple(places)
 
 
-def _first_master(request: NewSession, devices: Mapping[str, KnownDevice], now_ms: int) -> str:
-    candidates = [Candidate(d, devices[d].seen_ms) for d in request.device_ids]
-    if request.pinned:
-        candidates = [c for c in candidates if c.device_id == request.pinned]
-    master = elect(candidates, pinned=request.pinned, now_ms=now_ms, lease_ms=request.lease_ms)
-    if master is None:
-        who = request.pinned or "none of the devices"
-        has = "has not" if request.pinned else "has"
-        raise Refused("device_silent", f"{who} {has} called in lately: start its cloud-bridge")
-    return master
-
-
-def _successor(record: SessionRecord, seen_ms: Mapping[str, int], now_ms: int) -> str | None:
-    others = [
-        Candidate(member.device_id, seen_ms.get(member.device_id))
-        for member in record.spec.members
-        if member.device_id != record.spec.master_device_id
-    ]
-    return elect(others, pinned=record.pinned, now_ms=now_ms, lease_ms=record.lease_ms)
-
-
-def _move_lead(
-    site: SiteDocument,
-    record: SessionRecord,
-    master: str,
-    event: str,
-    *,
-    pinned: str,
-    now_ms: int,
-) -> Decision:
-    spec = replace(record.spec, term=record.spec.term + 1, master_device_id=master)
-    led = replace(record, elected_ms=now_ms, pinned=pinned)
-    site = replace(site, sessions=tuple(led if r is record else r for r in site.sessions))
-    return _reissued(site, led, spec, now_ms, event)
-
-
-def _reissued(
-    site: SiteDocument, record: SessionRecord, spec: SessionSpec, now_ms: int, event: str
-) -> Decision:
-    """The session with a new spec and revision, and its PREPARE to every member."""
-    revision = _next_revision(site, now_ms)
-    renewed = replace(record, spec=spec, revision=revision)
-    sessions = tuple(renewed if r is record else r for r in site.sessions)
-    return Decision(SiteDocument(revision, sessions), _to_members(renewed, now_ms), events=(event,))
-
-
-def _to_members(record: SessionRecord, now_ms: int) -> tuple[tuple[str, Command], ...]:
-    command = prepare(record.spec, record.revision, now_ms)
-    return tuple((member.device_id, command) for member in record.spec.members)
-
-
 def _ended(record: SessionRecord, reason: str, now_ms: int) -> SessionRecord:
     state = TRANSITIONS[state_at(record, now_ms), SessionEvent.STOP]
-    return replace(record, state=state, ended_ms=now_ms, end_reason=reason)
-
-
-def _running(site: SiteDocument, session_id: str) -> SessionRecord:
-    record = site.session(session_id)
-    if record is None:
-        raise Refused("unknown_session", f"no session {session_id} runs at this site")
-    return record
-
-
-def _next_revision(site: SiteDocument, now_ms: int) -> int:
-    """Larger than all before; even after a loss of all data larger than what devices hold."""
-    return max(site.revision + 1, now_ms)
+    # Nobody needs its secret any more, and the record is kept for long.
+    spec = replace(record.spec, secret_hex="")
+    return replace(record, spec=spec, state=state, ended_ms=now_ms, end_reason=reason)

@@ -1,19 +1,32 @@
 """Who leads: the rule by which a master is chosen, the same at the start and at failover.
 
-A device can lead if the cloud has heard of it within the session's lease. Of those, the one an
-operator has pinned leads; without a pin, the one with the lowest id.
+A device can lead if the cloud has heard of it within its lease: the session's, or three of its
+own heartbeats if those take longer. Of those, the one an operator has pinned leads; without a
+pin, the one with the lowest id.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+# A device is silent when it missed this many heartbeats in a row: one may get lost, two are odd.
+LEASE_HEARTBEATS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A device that might lead, and when the cloud last heard of it (server time; None: never)."""
+    """A device that might lead, and when the cloud last heard of it (server time; None: never).
+
+    ``interval_ms`` is how often it says that it sends heartbeats; 0: it has not said.
+    """
 
     device_id: str
     seen_ms: int | None
+    interval_ms: int = 0
+
+
+def own_lease_ms(interval_ms: int, lease_ms: int) -> int:
+    """The lease of a device that sends heartbeats so often, in a session of that lease."""
+    return max(lease_ms, interval_ms * LEASE_HEARTBEATS)
 
 
 def is_alive(seen_ms: int | None, *, now_ms: int, lease_ms: int) -> bool:
@@ -28,7 +41,11 @@ def elect(
     alive = [
         candidate.device_id
         for candidate in candidates
-        if is_alive(candidate.seen_ms, now_ms=now_ms, lease_ms=lease_ms)
+        if is_alive(
+            candidate.seen_ms,
+            now_ms=now_ms,
+            lease_ms=own_lease_ms(candidate.interval_ms, lease_ms),
+        )
     ]
     if pinned in alive:
         return pinned

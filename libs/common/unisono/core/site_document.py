@@ -43,8 +43,11 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a failure
 class SessionRecord:
     """One session as the control plane keeps it.
 
-    ``spec`` is what devices are told, with ``revision`` (of the newest PREPARE). The master's
-    lease is ``lease_ms``, counted from when it was last heard of, or elected (``elected_ms``).
+    ``spec`` is what devices are told, with ``revision`` (of the newest PREPARE). ``lease_ms`` is
+    the master's lease, unless its own heartbeats are rarer; it is counted from when the master
+    was last heard of, and not from before ``lease_from_ms`` (its election, or the end of a time
+    in which nobody was heard of). ``master_boot_id`` is the boot in which it leads the term
+    ("": not known yet), ``term_reason`` why the term began. An ended session has no secret.
     """
 
     spec: SessionSpec
@@ -52,7 +55,9 @@ class SessionRecord:
     revision: int
     created_ms: int
     lease_ms: int
-    elected_ms: int
+    lease_from_ms: int
+    master_boot_id: str = ""
+    term_reason: str = ""
     pinned: str = ""
     ended_ms: int | None = None
     end_reason: str = ""
@@ -76,11 +81,21 @@ class SiteDocument:
 
 @dataclass(frozen=True, slots=True)
 class KnownDevice:
-    """An enrolled device: its LAN place (None: it never called in) and when it was last heard."""
+    """An enrolled device, as the cloud knows it from its calls.
+
+    ``place`` is its LAN address (None: it never sent a heartbeat), ``seen_ms`` when it was last
+    heard of, ``interval_ms`` how often it sends heartbeats (0: it has not said), ``boot_id`` its
+    present boot. ``in_lan`` is the session and term whose beat it said that it hears on the LAN
+    (None: none), ``said_ms`` when it said so.
+    """
 
     device_id: str
     place: Member | None
     seen_ms: int | None
+    interval_ms: int = 0
+    boot_id: str = ""
+    in_lan: tuple[str, int] | None = None
+    said_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

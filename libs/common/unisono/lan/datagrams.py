@@ -13,15 +13,13 @@ from typing import Final, Protocol
 
 from unisono.core.units import NS_PER_S, OwnNs
 from unisono.lan.errors import AddressInUse, LanError
-from unisono.lan.paths import Endpoint
+from unisono.lan.paths import READ_AT_ONCE, Endpoint
 
 # deliver(data, sender, received at)
 DeliverDatagram = Callable[[bytes, Endpoint, OwnNs], None]
 
 # Longer ones are cut here, and refused for their size.
 MAX_DATAGRAM: Final = 512
-# Read per wake-up at most, so that a flood cannot hold up the beat.
-READ_AT_ONCE: Final = 32
 EXPEDITED_FORWARDING: Final = 0xB8
 
 _SO_TIMESTAMPNS: Final = 35  # Linux; its message is a struct timespec of the wall clock

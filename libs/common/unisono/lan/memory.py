@@ -5,10 +5,11 @@ import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from unisono.clock import own_ns
 from unisono.core.units import OwnNs
 from unisono.lan.datagrams import DeliverDatagram
 from unisono.lan.errors import AddressInUse
-from unisono.lan.paths import Batch, Deliver, Endpoint, own_ns
+from unisono.lan.paths import Batch, Deliver, Endpoint
 
 PATH = "memory"
 

@@ -1,6 +1,5 @@
 """The beacon paths of a device: one interface, and which of them a site's flag asks for."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,6 +9,8 @@ from unisono.lan.errors import PathUnavailable
 
 # What one wake-up hands over at most: a stalled process does not need its whole past.
 BATCH_FRAMES = 8
+# Read per wake-up at most, so that a flood cannot hold up the beat.
+READ_AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +91,6 @@ class BeaconSubscriber(Protocol):
     async def close(self) -> None:
         """Stop; nothing is delivered afterwards."""
         ...
-
-
-def own_ns() -> OwnNs:
-    """This device's monotonic clock, now."""
-    return OwnNs(time.monotonic_ns())
 
 
 def choose_paths(transport: str, *, has_pgm: bool) -> Sequence[str]:

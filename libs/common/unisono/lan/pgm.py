@@ -15,7 +15,7 @@ import zmq
 
 from unisono.core.units import OwnNs
 from unisono.lan.errors import LanError
-from unisono.lan.paths import BATCH_FRAMES, Batch, Deliver, Multicast
+from unisono.lan.paths import BATCH_FRAMES, READ_AT_ONCE, Batch, Deliver, Multicast
 from unisono.lan.pgm_child import MAX_FRAME_BYTES, STAMP, endpoint
 
 PATH: Final = "pgm"
@@ -94,7 +94,10 @@ class _Child:
         wait_s = RETRY_S
         while True:
             started = loop.time()
-            complaint = await self._run_once()
+            try:
+                complaint = await self._run_once()
+            except (OSError, RuntimeError) as error:  # no descriptors, memory, threads: for now
+                complaint = f"it could not be started: {error}"
             if loop.time() - started >= HEALTHY_AFTER_S:
                 wait_s = RETRY_S
             self.restarts += 1
@@ -232,11 +235,14 @@ class PgmSubscriber:
         frames: deque[bytes] = deque(maxlen=BATCH_FRAMES)
         received_ns = 0
         with contextlib.suppress(OSError):
-            while len(message := to_child.recv(STAMP.size + MAX_FRAME_BYTES + 1)) >= STAMP.size:
+            for _ in range(READ_AT_ONCE):
+                message = to_child.recv(STAMP.size + MAX_FRAME_BYTES + 1)
+                if len(message) < STAMP.size:
+                    # Empty: the child has gone, and the socket would be readable for ever.
+                    asyncio.get_running_loop().remove_reader(to_child.fileno())
+                    break
                 (received_ns,) = STAMP.unpack_from(message)
                 frames.append(message[STAMP.size :])
-            # Empty: the child has gone, and the socket would be readable for ever.
-            asyncio.get_running_loop().remove_reader(to_child.fileno())
         if frames and self._deliver is not None:
             self._arm()
             self._deliver(Batch(tuple(frames), OwnNs(received_ns), PATH))

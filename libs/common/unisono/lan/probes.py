@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from unisono.clock import own_ns
 from unisono.core.estimator import ProbeSample
 from unisono.core.units import NS_PER_S, MasterNs, OwnNs
 from unisono.lan.datagrams import DatagramLink
-from unisono.lan.paths import Endpoint, own_ns
+from unisono.lan.paths import Endpoint
 from unisono.wire.keys import KeyRing
 from unisono.wire.probe import (
     ProbeReply,

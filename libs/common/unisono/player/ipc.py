@@ -3,19 +3,19 @@
 One line of JSON each way. Replies are stamped with this device's monotonic clock right before
 the request is written and in the very callback that reads the reply, so that a position can be
 laid in the middle of its exchange. Whatever the player does, from dying to freezing to talking
-nonsense, ends in one `LinkLost` with a kind and a sentence, never in an exception elsewhere.
+nonsense, ends in one `PlayerEvent` with a kind and a sentence, never in an exception elsewhere.
 """
 
 import asyncio
 import contextlib
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from unisono.clock import own_ns
 from unisono.core.units import OwnNs
 from unisono.player.protocol import EventKind, PlayerEvent, PlayerGone
 
@@ -27,6 +27,7 @@ MAX_LINE_BYTES = 16 << 20  # no reply that we ask for comes near; beyond it, the
 
 log = logging.getLogger(__name__)
 Event = dict[str, Any]
+Command = list[Any] | dict[str, Any]
 
 
 class CommandError(Exception):
@@ -54,11 +55,6 @@ class Reply:
     def half_trip_ns(self) -> int:
         """The largest error of `middle_ns`."""
         return (self.received_ns - self.sent_ns) // 2
-
-
-def own_ns() -> OwnNs:
-    """This device's monotonic clock."""
-    return OwnNs(time.monotonic_ns())
 
 
 class Connection(asyncio.Protocol):
@@ -97,7 +93,7 @@ class Connection(asyncio.Protocol):
             EventKind.DISCONNECTED, "the player closed its socket" if exc is None else str(exc)
         )
 
-    async def request(self, command: list[Any] | dict[str, Any], timeout_s: float) -> Reply:
+    async def request(self, command: Command, timeout_s: float) -> Reply:
         """Send one command and wait for its reply; `CommandError`, `PlayerGone`."""
         if self._transport is None or self.lost.done():
             raise PlayerGone("the player is not connected")
@@ -152,18 +148,22 @@ class Connection(asyncio.Protocol):
             future.set_exception(CommandError(str(message.get("error"))))
 
 
+Ask = Callable[[Command], Awaitable[Reply]]
+
+
 class Link:
     """Keeps one `Connection` to ``socket_path`` alive until `close`.
 
-    ``greet`` runs on each new connection before it counts as up; ``on_up`` and ``on_lost`` tell
-    of changes, ``on_event`` passes mpv's events on.
+    ``greet`` runs on each new connection before it counts as up, and is handed the only way to
+    ask before that: a player that is not known yet must be neither read nor steered. ``on_up``
+    and ``on_lost`` tell of changes, ``on_event`` passes mpv's events on.
     """
 
     def __init__(
         self,
         socket_path: Path,
         *,
-        greet: Callable[[], Awaitable[None]],
+        greet: Callable[[Ask], Awaitable[None]],
         on_up: Callable[[], None],
         on_lost: Callable[[PlayerEvent], None],
         on_event: Callable[[Event, OwnNs], None],
@@ -195,9 +195,9 @@ class Link:
         """Connected and greeted."""
         return self._up
 
-    async def request(self, command: list[Any] | dict[str, Any]) -> Reply:
-        """One exchange on the live connection; `CommandError`, `PlayerGone`."""
-        if self._connection is None:
+    async def request(self, command: Command) -> Reply:
+        """One exchange with a greeted player; `CommandError`, `PlayerGone`."""
+        if self._connection is None or not self._up:
             raise PlayerGone(f"no player answers at {self._path}")
         return await self._connection.request(command, self._timeout_s)
 
@@ -222,7 +222,7 @@ class Link:
         was_up = False
         try:
             with contextlib.suppress(PlayerGone, CommandError):
-                await self._greet()
+                await self._greet(lambda command: connection.request(command, self._timeout_s))
                 self._up = was_up = True
                 self._on_up()
             if not was_up:

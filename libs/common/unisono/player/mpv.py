@@ -15,7 +15,7 @@ from unisono.core.playerstate import PlayerSample, PlayerState, PlayerTraits
 from unisono.core.timeline import MediaItem, Playlist
 from unisono.core.units import NS_PER_MS, NS_PER_S, NS_PER_US, OwnNs
 from unisono.player.edl import Cut, absolute_ns, cut_of, mark_of, read_mark, seconds_text
-from unisono.player.ipc import REPLY_TIMEOUT_S, CommandError, Event, Link
+from unisono.player.ipc import REPLY_TIMEOUT_S, Ask, CommandError, Event, Link
 from unisono.player.media import Sources
 from unisono.player.mpvio import MpvIo
 from unisono.player.protocol import (
@@ -23,6 +23,7 @@ from unisono.player.protocol import (
     PlayerError,
     PlayerEvent,
     PlayerGone,
+    fingerprint_of,
 )
 from unisono.player.seen import OBSERVED, SeekCost, Seen
 
@@ -61,7 +62,6 @@ class MpvPlayer:
         self._seek_cost = SeekCost(traits.seek_cost_ns)
         self._sources = Sources(Path(media_dir))
         self._events: asyncio.Queue[PlayerEvent | None] = asyncio.Queue()
-        self._io = MpvIo()
         self._edges_wanted = False
         self._link = Link(
             Path(socket_path),
@@ -71,7 +71,7 @@ class MpvPlayer:
             on_event=self._on_event,
             reply_timeout_s=reply_timeout_s,
         )
-        self._io.attach(self._link)
+        self._io = MpvIo(self._link.request)
 
     async def open(self) -> None:
         """Start connecting in the background."""
@@ -103,7 +103,8 @@ class MpvPlayer:
         self._require_up()
         self._sources.require(playlist)
         if await self._io.title() == mark_of(playlist):
-            await self._adopt(playlist.length_ns)
+            await self._adopt(self._io, playlist.length_ns)
+            self._seen.holds = fingerprint_of(playlist)
             if self._seen.paused:
                 await self._io.seek_and_wait(lambda: self.seek(phase_ns))
             return
@@ -117,6 +118,7 @@ class MpvPlayer:
                 if not self._sources.known(item.uri):
                     await self._probe(item)
             await self._load_cut(cut_of(playlist, self._sources.table()), phase_ns)
+            self._seen.holds = fingerprint_of(playlist)
         finally:
             self._seen.loading = False
 
@@ -124,6 +126,11 @@ class MpvPlayer:
         """Fingerprint of what plays in mpv now, "" for nothing or something foreign."""
         mark = read_mark(await self._io.title())
         return mark[1] if mark else ""
+
+    @property
+    def holds(self) -> str:
+        """What `loaded` would answer, known without asking; "" while not connected."""
+        return self._seen.holds if self._link.up else ""
 
     async def play(self) -> None:
         """Unpause: the clock starts at once, from exactly the cued frame."""
@@ -266,35 +273,37 @@ class MpvPlayer:
             "loop-file": "inf",  # the edit list ends after about a day: begin it again
         }
         await self._io.start_file("the playlist", cut.url, options, until="playback-restart")
-        await self._adopt(cut.length_ns)
+        await self._adopt(self._io, cut.length_ns)
         self._seen.cue_ns = self._seen.last_ns = phase_ns
         self._seen.fresh = True
 
-    async def _adopt(self, length_ns: int) -> None:
+    async def _adopt(self, io: MpvIo, length_ns: int) -> None:
         """Learn what is loaded: the edit list's length, the frame rate, if there is a picture."""
         seen = self._seen
         seen.length_ns, seen.idle = length_ns, False
-        span_ns = _to_ns(await self._io.read("duration")) or length_ns
+        span_ns = _to_ns(await io.read("duration")) or length_ns
         seen.repeats = max(1, round(span_ns / length_ns))
-        frames_per_s = await self._io.read("container-fps")
-        seen.has_picture = await self._io.read("vid") not in (None, False, "no")
+        frames_per_s = await io.read("container-fps")
+        seen.has_picture = await io.read("vid") not in (None, False, "no")
         seen.frame_ns = round(NS_PER_S / frames_per_s) if frames_per_s else 0
 
     # -- the link ----------------------------------------------------------------------------
 
-    async def _greet(self) -> None:
+    async def _greet(self, ask: Ask) -> None:
         """Read everything once, then let mpv report changes."""
+        io = MpvIo(ask)
         seen = self._seen = Seen()
         self._edges_wanted = False
         self._seek_cost.forget()
         now_ns = OwnNs(0)  # none of these is a position
         for number, name in enumerate(OBSERVED, start=1):
-            seen.take_property(name, await self._io.read(name), now_ns)
-            await self._io.exchange(["observe_property", number, name])
-        mark = read_mark(await self._io.title())
+            seen.take_property(name, await io.read(name), now_ns)
+            await io.exchange(["observe_property", number, name])
+        mark = read_mark(await io.title())
         if mark is not None:
-            await self._adopt(mark[0])
-            seen.restarting = bool(await self._io.read("seeking"))
+            length_ns, seen.holds = mark
+            await self._adopt(io, length_ns)
+            seen.restarting = bool(await io.read("seeking"))
             seen.fresh = seen.paused
 
     def _on_event(self, event: Event, at_ns: OwnNs) -> None:

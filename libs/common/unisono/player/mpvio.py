@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from unisono.player.ipc import CommandError, Event, Link, Reply
+from unisono.player.ipc import Ask, Command, CommandError, Event, Reply
 from unisono.player.protocol import MediaError, PlayerError, PlayerGone
 
 LOAD_TIMEOUT_S = 8.0  # a day's edit list takes 0.2 s to load; slow boards and big films more
@@ -13,28 +13,25 @@ STOP_POLL_S = 0.01
 
 
 class MpvIo:
-    """What `MpvPlayer` says to mpv and waits for; raises `PlayerError` and its kind only."""
+    """What `MpvPlayer` says to mpv and waits for; raises `PlayerError` and its kind only.
 
-    def __init__(self) -> None:
-        self._link: Link | None = None
+    It speaks through ``ask``; whoever hears mpv's events feeds `pass_on`.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
         self._watchers: list[asyncio.Queue[Event | None]] = []
-
-    def attach(self, link: Link) -> None:
-        """Speak over ``link``; its owner feeds `pass_on`."""
-        self._link = link
 
     def pass_on(self, event: Event | None) -> None:
         """An event of mpv, or None for the loss of the player, to all who wait."""
         for watcher in self._watchers:
             watcher.put_nowait(event)
 
-    async def exchange(self, command: list[Any] | dict[str, Any]) -> Reply:
+    async def exchange(self, command: Command) -> Reply:
         """One exchange; `CommandError` when mpv refuses, `PlayerGone`."""
-        if self._link is None:
-            raise PlayerGone("no player is connected")
-        return await self._link.request(command)
+        return await self._ask(command)
 
-    async def command(self, command: list[Any] | dict[str, Any]) -> Reply:
+    async def command(self, command: Command) -> Reply:
         """One exchange that should succeed; a refusal is a `PlayerError`."""
         try:
             return await self.exchange(command)

@@ -49,7 +49,7 @@ class PlayerEvent:
 
 
 class Player(Protocol):
-    """One player. All methods raise `PlayerGone` while the player is not connected.
+    """One player. All methods raise `PlayerGone` until it is connected and known (CONNECTED).
 
     Methods never wait longer than a few seconds: a player that does not answer is dropped
     (`EventKind.HUNG`), and the implementation keeps reconnecting until `close`.
@@ -80,6 +80,14 @@ class Player(Protocol):
 
         It is kept in the player itself, so that a restarted process finds a picture that is
         already running and takes it over without a cut.
+        """
+        ...
+
+    @property
+    def holds(self) -> str:
+        """What `loaded` would answer, as known without asking; right from CONNECTED on.
+
+        "" for nothing, for something foreign, and while not connected; never raises.
         """
         ...
 

@@ -22,6 +22,7 @@ class Seen:
     frame on screen, ``time-pos``, while ``audio-pts`` still lags behind it.
     """
 
+    holds: str = ""  # fingerprint of our playlist
     length_ns: int | None = None
     repeats: int = 1
     has_picture: bool = True
@@ -51,6 +52,7 @@ class Seen:
 
     def forget_media(self) -> None:
         """Nothing of ours is loaded."""
+        self.holds = ""
         self.length_ns, self.repeats, self.frame_ns = None, 1, 0
         self.fresh = self.seek_asked = self.restarting = False
         self.cue_ns, self.edge, self.last_ns = None, None, 0
@@ -63,6 +65,8 @@ class Seen:
             case "playback-restart":
                 self.restarting = self.seek_asked
                 self.fresh = self.paused
+            case "end-file" if not self.loading:  # a loop is no end: somebody loaded or stopped
+                self.forget_media()
             case "property-change":
                 self.take_property(str(event.get("name")), event.get("data"), at_ns)
             case _:

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from unisono.clock import own_ns
 from unisono.core.playerstate import PlayerTraits
 from unisono.core.units import NS_PER_S, NS_PER_US, ms_to_ns, ns_to_ms
 from unisono.player.edl import span_of_url
-from unisono.player.ipc import own_ns
 from unisono.player.media import local_path
 from unisono.player.model import SIM_TRAITS, Failings, PlayerModel
 from unisono.player.sim_properties import SimProperties

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from unisono.clock import own_ns
 from unisono.core.playerstate import PlayerSample, PlayerState, PlayerTraits
 from unisono.core.timeline import Playlist
 from unisono.core.units import NS_PER_S, OwnNs
-from unisono.player.ipc import own_ns
 from unisono.player.media import Sources
 from unisono.player.model import SIM_TRAITS, Failings, PlayerModel
 from unisono.player.protocol import (
@@ -98,6 +98,11 @@ class SimulatedPlayer:
         """Fingerprint of what is loaded."""
         self._require_up()
         return self._fingerprint
+
+    @property
+    def holds(self) -> str:
+        """What `loaded` would answer; "" while not connected."""
+        return self._fingerprint if self._opened and self._lost is None else ""
 
     async def play(self) -> None:
         """Unpause now."""

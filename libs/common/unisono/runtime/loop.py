@@ -1,13 +1,14 @@
 """Everything that a daemon's ``main`` needs: an exact event loop, signals, logs, exit codes.
 
-The loop waits with ``select``, whose timeout counts microseconds: asyncio's default selector
-rounds each wait up to a whole millisecond, which a beat of 20 Hz would feel.
+asyncio's default selector rounds each wait up to a whole millisecond, which a beat of 20 Hz
+would feel; the loop made here waits to the microsecond.
 """
 
 import asyncio
 import contextlib
 import logging
 import os
+import select
 import selectors
 import signal
 import sys
@@ -15,9 +16,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
+from unisono.clock import own_ns
 from unisono.core.errors import UserError
 from unisono.core.units import OwnNs, WallNs
 
+EXIT_BROKEN = 1
 EXIT_USAGE = 2
 
 
@@ -38,16 +41,32 @@ class SystemClock:
 
     def own_ns(self) -> OwnNs:
         """``CLOCK_MONOTONIC``."""
-        return OwnNs(time.monotonic_ns())
+        return own_ns()
 
     def wall_ns(self) -> WallNs:
         """``CLOCK_REALTIME``."""
         return WallNs(time.time_ns())
 
 
+class ExactSelector(selectors.EpollSelector):
+    """epoll, for any number of descriptors, with timeouts that count microseconds.
+
+    ``select`` knows exact timeouts, but no descriptor from 1024 on. It waits for the epoll's own
+    one here, which is low: a loop is the first thing that a process opens.
+    """
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """What is ready within ``timeout`` seconds; None waits for ever."""
+        if timeout is not None and timeout > 0:
+            if not select.select((self.fileno(),), (), (), timeout)[0]:
+                return []
+            timeout = 0
+        return super().select(timeout)
+
+
 def new_loop() -> asyncio.AbstractEventLoop:
     """An event loop whose timers are exact to some tens of microseconds."""
-    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+    return asyncio.SelectorEventLoop(ExactSelector())
 
 
 async def until_signal() -> str:
@@ -81,11 +100,19 @@ def run_daemon(name: str, serve: Callable[[], Coroutine[Any, Any, None]]) -> int
     """Run ``serve`` until it returns or a signal cancels it; the exit status of the process.
 
     `UserError` (every `ConfigError` is one) becomes one line on standard error and status 2.
+    Anything else, a broken event loop included, is a fault of ours: it is logged and the process
+    ends at once with status 1, for its supervisor to start it again.
     """
     set_up_log(name)
     os.umask(0o077)
-    with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(_supervise(serve))
+    try:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(_supervise(serve))
+    except (Exception, asyncio.CancelledError):
+        logging.getLogger("unisono").critical("ended by a fault of its own", exc_info=True)
+        # Threads and sockets that nobody ends any more would make the interpreter wait for ever.
+        logging.shutdown()
+        os._exit(EXIT_BROKEN)
 
 
 async def _supervise(serve: Callable[[], Coroutine[Any, Any, None]]) -> int:

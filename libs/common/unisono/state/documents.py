@@ -26,14 +26,18 @@ NO_SITE = "-"
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:
-    """What one device call needs: its record, its queue, its site's sessions, who is alive."""
+    """What one device call needs: its record, its queue, its site's sessions, who is alive.
+
+    ``ack`` is the last one of the device, in a call that asked for it.
+    """
 
     record: DeviceRecord | None
     queue: tuple[Command, ...]
-    acks: Mapping[str, Ack]
     version: int
     site: SiteDocument
+    reports: Mapping[str, HeartbeatReport]
     seen_ms: Mapping[str, int]
+    ack: Ack | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,10 @@ class Batch:
 
 
 class DocumentStore:
-    """The control plane's state. Every method is one round trip; see `Store` for its errors."""
+    """The control plane's state. A method is one round trip, but for `add_tokens`.
+
+    See `Store` for the errors.
+    """
 
     def __init__(self, store: Store, prefix: str = keys.PREFIX) -> None:
         self._store = store
@@ -103,24 +110,26 @@ class DocumentStore:
         """Apply a batch."""
         await self._store.write(batch.writes)
 
-    async def device_view(self, site: str, device_id: str) -> DeviceView:
-        """What one device call needs."""
-        document, records, queue, acks, seen = await self._store.read(
-            [
-                Fields(self._key(keys.SITE, site)),
-                Fields(self._key(keys.DEVICES, site), (device_id,)),
-                Fields(self._key(keys.QUEUE, site, device_id)),
-                Fields(self._key(keys.ACKS, site, device_id)),
-                Fields(self._key(keys.SEEN, site)),
-            ]
-        )
+    async def device_view(self, site: str, device_id: str, *, with_ack: bool = False) -> DeviceView:
+        """What one device call needs; ``with_ack``: its last ack, too."""
+        reads = [
+            Fields(self._key(keys.SITE, site)),
+            Fields(self._key(keys.DEVICES, site), (device_id,)),
+            Fields(self._key(keys.QUEUE, site, device_id)),
+            Fields(self._key(keys.REPORTS, site)),
+            Fields(self._key(keys.SEEN, site)),
+        ]
+        if with_ack:
+            reads.append(Fields(self._key(keys.ACKS, site), (device_id,)))
+        document, records, queue, reports, seen, *acks = await self._store.read(reads)
         return DeviceView(
             record=decode(DeviceRecord, records.get(device_id), "devices"),
             queue=tuple(decode_all(Command, queue, "queue").values()),
-            acks=decode_all(Ack, acks, "acks"),
             version=_version(document),
             site=decode(SiteDocument, document.get("d"), "site") or SiteDocument(),
+            reports=decode_all(HeartbeatReport, reports, "reports"),
             seen_ms=_numbers(seen, "seen"),
+            ack=decode(Ack, acks[0].get(device_id), "acks") if acks else None,
         )
 
     async def site_view(self, site: str) -> SiteView:
@@ -182,31 +191,41 @@ class DocumentStore:
         (fields,) = await self._store.read([Fields(self._key(keys.ENDED, site, session_id))])
         return decode(SessionRecord, fields.get("d"), "ended")
 
-    async def add_tokens(self, site: str, tokens: Mapping[str, EnrolToken]) -> None:
-        """Give out tokens (by their hash); the site exists from then on."""
+    async def add_tokens(self, site: str, tokens: Mapping[str, EnrolToken], *, now_ms: int) -> None:
+        """Give out tokens (by their hash); the site exists from then on.
+
+        Those that expired are forgotten: this is the one method of two round trips.
+        """
+        key = self._key(keys.ENROL_TOKENS, site)
+        (held,) = await self._store.read([Fields(key)])
+        known = decode_all(EnrolToken, held, "tokens")
+        old = (d for d, t in known.items() if t.expires_ms is not None and t.expires_ms <= now_ms)
         fields = {digest: encode(token) for digest, token in tokens.items()}
         await self._store.write(
             [
-                SetFields(self._key(keys.ENROL_TOKENS, site), fields),
+                DropFields(key, tuple(old)),
+                SetFields(key, fields),
                 SetFields(self._key(keys.SITES), {site: b""}),
             ]
         )
 
     async def token(self, site: str, digest: str) -> EnrolToken | None:
-        """The token of that hash, spent or not."""
+        """The token of that hash, as it is kept (see `EnrolToken`)."""
         (fields,) = await self._store.read([Fields(self._key(keys.ENROL_TOKENS, site), (digest,))])
         return decode(EnrolToken, fields.get(digest), "tokens")
 
     async def enrol(self, site: str, digest: str, token: EnrolToken, record: DeviceRecord) -> bool:
         """Spend the token and keep the device; False if either was there before, or changed."""
         tokens, devices = self._key(keys.ENROL_TOKENS, site), self._key(keys.DEVICES, site)
-        spent = EnrolToken(token.expires_ms, record.device_id)
+        spend: Write
+        if token.expires_ms is None:
+            spent = EnrolToken(None, record.device_id)
+            spend = SetFields(tokens, {digest: encode(spent)})
+        else:
+            spend = DropFields(tokens, (digest,))
         return await self._store.commit(
             [Guard(tokens, digest, encode(token)), Guard(devices, record.device_id, None)],
-            [
-                SetFields(tokens, {digest: encode(spent)}),
-                SetFields(devices, {record.device_id: encode(record)}),
-            ],
+            [spend, SetFields(devices, {record.device_id: encode(record)})],
         )
 
     def _key(self, row: Key, site: str = "", part: str = "") -> str:

@@ -29,7 +29,7 @@ SEQ = Key(
     "whole number",
     7 * DAY_MS,
     "beacon",
-    "no beacon of that term was ever sent with a seq at or above this",
+    "above every seq sent in that term while this could be written; the last term only",
 )
 TIMELINE = Key(
     "timeline",
@@ -37,7 +37,7 @@ TIMELINE = Key(
     "TimelineOrigin",
     7 * DAY_MS,
     "beacon",
-    "phase 0 of a session on this device's own clock, in that boot",
+    "phase 0 of a session on this device's own clock, in that boot; the last session only",
 )
 OUTCOMES = Key(
     "outcomes",
@@ -47,23 +47,7 @@ OUTCOMES = Key(
     "cloud_bridge",
     "commands already carried out, so that a repeated one is not",
 )
-TELEMETRY = Key(
-    "telemetry",
-    "order number, 20 digits",
-    "bytes",
-    7 * DAY_MS,
-    "cloud_bridge",
-    "summaries that the cloud has not taken yet; bounded, the oldest go first",
-)
-COUNTERS = Key(
-    "counters:OWNER",
-    "counter",
-    "whole number",
-    None,
-    "OWNER",
-    "counters of one process that outlive it",
-)
-DEVICE_KEYS: tuple[Key, ...] = (DESIRED, SEQ, TIMELINE, OUTCOMES, TELEMETRY, COUNTERS)
+DEVICE_KEYS: tuple[Key, ...] = (DESIRED, SEQ, TIMELINE, OUTCOMES)
 
 SITES = Key("sites", "site", '""', None, "control plane", "every site that exists")
 SITE = Key(
@@ -88,7 +72,7 @@ ENROL_TOKENS = Key(
     "EnrolToken",
     None,
     "control plane",
-    "tokens that were given out and whether they are spent",
+    "tokens that are good, and spent ones of the settings",
 )
 DEVICES = Key(
     "{site}:devices", "device id", "DeviceRecord", None, "control plane", "the devices enrolled"
@@ -121,12 +105,12 @@ QUEUE = Key(
     "commands that the device has not acknowledged",
 )
 ACKS = Key(
-    "{site}:acks:DEVICE",
-    "command id",
+    "{site}:acks",
+    "device id",
     "Ack",
     DAY_MS,
     "that device's acks",
-    "how commands ended",
+    "how the command ended that each device acknowledged last",
 )
 REQUESTS = Key(
     "{site}:requests",
@@ -145,9 +129,9 @@ CLOUD_KEYS: tuple[Key, ...] = (
 )
 
 
-def device_key(row: Key, owner: str = "") -> str:
+def device_key(row: Key) -> str:
     """The full name of a device key."""
-    return f"{PREFIX}:{row.name.replace('OWNER', owner)}"
+    return f"{PREFIX}:{row.name}"
 
 
 def cloud_key(prefix: str, row: Key, site: str = "", part: str = "") -> str:

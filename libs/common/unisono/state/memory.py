@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from unisono.state.errors import StateError, StateUnavailable
-from unisono.state.store import AddTo, Drop, DropFields, Fields, Guard, SetFields, Write
+from unisono.state.store import AddTo, DropFields, Fields, Guard, SetFields, Write
 
 
 def _monotonic_ms() -> int:
@@ -83,8 +83,6 @@ class MemoryStore:
                 except ValueError:
                     raise StateError(f"{key}: {name} is not a whole number") from None
                 self._keep(key, ttl_ms)
-            case Drop(key):
-                self._drop(key)
 
     def _keep(self, key: str, ttl_ms: int | None) -> None:
         if ttl_ms is not None:

@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class EnrolToken:
-    """A one-time token of a site; once spent it stays, so that it cannot be spent again."""
+    """A one-time token of a site, good until ``expires_ms``.
+
+    One that never expires is kept when spent, with the device that spent it: it stands in the
+    settings, and would be taken for a new one at the next start.
+    """
 
     expires_ms: int | None
     spent_by: str = ""
@@ -22,7 +26,10 @@ class DeviceRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeartbeatReport:
-    """What a device said in its last heartbeat, and when (server time)."""
+    """What a device said in its last heartbeat, and when (server time).
+
+    ``interval_s`` is how often it sends heartbeats, ``boot_id`` its kernel's id of this boot.
+    """
 
     at_ms: int
     address: str
@@ -34,6 +41,8 @@ class HeartbeatReport:
     term: int = 0
     revision: int = 0
     mode: str = ""
+    interval_s: float = 0.0
+    boot_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class RuntimeReport:
 class Ack:
     """How a command ended, as its device said."""
 
+    command_id: str
     outcome: str
     detail: str
     at_ms: int

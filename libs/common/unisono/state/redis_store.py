@@ -12,7 +12,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unisono.state.errors import StateError, StateMisconfigured, StateUnavailable
-from unisono.state.store import AddTo, Drop, DropFields, Fields, Guard, SetFields, Write
+from unisono.state.store import AddTo, DropFields, Fields, Guard, SetFields, Write
 
 # A local server answers within a millisecond; half a second says that it is gone.
 TIMEOUT_S = 0.5
@@ -155,8 +155,6 @@ def _words(line: Write) -> list[list[str | bytes | int]]:
                 commands.append(["HDEL", key, *names])
         case AddTo(key, name, by, ttl_ms):
             commands.append(["HINCRBY", key, name, by])
-        case Drop(key):
-            commands.append(["DEL", key])
     if ttl_ms is not None:
         commands.append(["PEXPIRE", line.key, ttl_ms])
     return commands

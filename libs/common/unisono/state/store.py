@@ -1,7 +1,8 @@
 """The store below all state: hashes of bytes, read and written in batches, one atomic commit.
 
-Everything is a hash, even a single value. So there are two kinds of reads, four kinds of writes
-and one compare-and-set, and both implementations (Redis, memory) stay small enough to be equal.
+Everything is a hash, even a single value. So there are two kinds of reads, three kinds of
+writes and one compare-and-set, and both implementations (Redis, memory) stay small enough to be
+equal.
 The store decides nothing: what to write is worked out by pure functions above it.
 """
 
@@ -45,14 +46,7 @@ class AddTo:
     ttl_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """Remove ``key``."""
-
-    key: str
-
-
-Write = SetFields | DropFields | AddTo | Drop
+Write = SetFields | DropFields | AddTo
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from unisono.core.grown import Grown
 from unisono.telemetry.table import METRICS, Kind, Metric
 
 Labels = tuple[str, ...]
@@ -34,7 +35,7 @@ class Histogram:
 @dataclass(slots=True)
 class _Series:
     values: dict[Labels, float] = field(default_factory=dict)
-    last: dict[Labels, float] = field(default_factory=dict)
+    reported: dict[Labels, Grown] = field(default_factory=dict)
 
 
 class Ledger:
@@ -77,24 +78,16 @@ class Ledger:
         values[key] = values.get(key, 0.0) + amount
 
     def absorb(self, metric: Metric, reported: float, *labels: str) -> None:
-        """Take over what another process has counted since its start.
-
-        A report lower than the one before means that the process started again: all that it
-        has counted since then is new.
-        """
-        last = self._series[metric.name].last
-        before = last.get(labels, 0.0)
-        if reported != before:
-            self.add(
-                metric, reported - before if reported > before else max(reported, 0.0), *labels
-            )
-            last[labels] = reported
+        """Take over what another process has counted since its start (`Grown`)."""
+        growth = self._series[metric.name].reported.setdefault(labels, Grown()).see(reported)
+        if growth:
+            self.add(metric, growth, *labels)
 
     def absorb_all(self, metric: Metric, reported: Mapping[Labels, float]) -> None:
         """`absorb` a whole family; labels that the report lacks stand at zero over there."""
-        last = self._series[metric.name].last
-        for gone in last.keys() - reported.keys():
-            del last[gone]
+        known = self._series[metric.name].reported
+        for gone in known.keys() - reported.keys():
+            del known[gone]
         for labels, count in reported.items():
             self.absorb(metric, count, *labels)
 

@@ -37,11 +37,12 @@ _SEQ_SHIFT: Final = 16
 
 
 def first_seq(own_ns: OwnNs, stored_ceiling: int) -> int:
-    """The first seq of a master's process: above every one that this term has seen.
+    """The first seq of a master's process: above those that this term has seen.
 
     The monotonic clock's milliseconds, shifted by 16 bits, grow by 65.5 million a second and the
     counter by 50 at most, so a later start is higher without any memory. ``stored_ceiling`` (0:
-    none) covers the one case left, a restart of the whole device, whose clock begins again.
+    none) covers the one case left, a restart of the whole device, whose clock begins again;
+    without it, nothing does, and followers refuse what is sent until the next term.
     """
     return min(max((own_ns // NS_PER_MS) << _SEQ_SHIFT, stored_ceiling + 1), MAX_SEQ)
 
@@ -51,8 +52,8 @@ class Verdict:
     """``refused`` is None for a beacon that counts.
 
     ``lost`` is how many numbers were passed over since the newest one. ``new_term``: the first
-    beacon of a term; ``new_clock``: the sender's clock was found to have been moved, all that
-    was known of it is void.
+    beacon of a term; ``new_clock``: the sender's clock was found to have been moved (its device
+    was started again), all that was known of it is void.
     """
 
     refused: Reason | None = None
@@ -80,8 +81,10 @@ class BeaconJudge:
         """Decide on one beacon, and learn from it when it counts."""
         newest = self._newest
         if beacon.term >= self._lowest_term and (newest is None or beacon.term > newest.term):
+            same = newest is not None and beacon.master_device_id == newest.master_device_id
+            moved = same and self._moved(beacon, received_ns)
             self._accept(beacon, received_ns, fresh=True)
-            return Verdict(new_term=True)
+            return Verdict(new_term=True, new_clock=moved)
         if newest is None:
             return Verdict(Reason.OLD_TERM)
         if (disorder := self._disorder(beacon, newest)) is not None:
@@ -94,9 +97,13 @@ class BeaconJudge:
             return Verdict(lost=lost)
         if not self._convinced_by(beacon, received_ns):
             return Verdict(contradiction)
-        moved_ns = (beacon.sent_ns - received_ns) - self._lead_ns
+        moved = self._moved(beacon, received_ns)
         self._accept(beacon, received_ns, fresh=True)
-        return Verdict(lost=lost, new_clock=abs(moved_ns) > MAX_SOONER_NS)
+        return Verdict(lost=lost, new_clock=moved)
+
+    def _moved(self, beacon: Beacon, received_ns: OwnNs) -> bool:
+        """Whether the clock of the sender, known already, was set anew."""
+        return abs((beacon.sent_ns - received_ns) - self._lead_ns) > MAX_SOONER_NS
 
     def _disorder(self, beacon: Beacon, newest: Beacon) -> Reason | None:
         """Term, master and number: what holds whatever the clocks say."""
