@@ -254,6 +254,11 @@ class Follower:
         self._counters.probes_answered += 1
         self._answered += 1
         self._unanswered = 0
+        sent_ns, rtt_ns = sample.own_sent_ns, sample.rtt_ns
+        if self._judge.is_other_clock(sample.master_received_ns, sent_ns, doubt_ns=abs(rtt_ns)):
+            # The timeline is on the clock of the beacons that count: one must not move alone.
+            self._counters.refuse(Refused(Reason.CLOCK_JUMP), f"probe of {self.leader.device_id}")
+            return
         self._estimator.add_probe(sample)
         self._tell_first_view()
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -41,6 +42,8 @@ class ControlApi:
     """One control plane; ``token`` is the operators' bearer token ("" for none)."""
 
     def __init__(self, url: str, token: str = "") -> None:
+        if not _is_http(url):
+            raise ApiError(f"{url}: not an http(s) address, such as http://127.0.0.1:8080")
         self._url = url.rstrip("/")
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         try:
@@ -67,7 +70,7 @@ class ControlApi:
         deadline_s = loop.time() + limit_s
         while True:
             try:
-                await self._call("GET", "/healthz")
+                await self._call("GET", "/healthz", holds="status")
                 return
             except ApiError:
                 if loop.time() > deadline_s:
@@ -76,13 +79,15 @@ class ControlApi:
 
     async def make_tokens(self, site: str, count: int) -> list[str]:
         """``count`` one-time enrolment tokens."""
-        reply = await self._call("POST", f"/v1/sites/{site}/enroll-tokens", {"count": count})
+        path = f"/v1/sites/{_segment(site)}/enroll-tokens"
+        reply = await self._call("POST", path, {"count": count}, holds="tokens")
         return [str(token) for token in reply["tokens"]]
 
     async def enroll(self, token: str, device_id: str | None = None) -> dict[str, str]:
         """Enrol with a token: ``device_id``, ``site`` and ``secret``."""
         wish = {"device_id": device_id} if device_id else {}
-        reply = await self._call("POST", "/v1/device/enroll", {"token": token, **wish})
+        body = {"token": token, **wish}
+        reply = await self._call("POST", "/v1/device/enroll", body, holds="secret")
         return {name: str(reply[name]) for name in ("device_id", "site", "secret")}
 
     async def start_session(
@@ -92,29 +97,42 @@ class ControlApi:
         playlist: Sequence[tuple[str, float]],
         *,
         start_delay_s: float,
+        replace: bool = False,
+        master: str | None = None,
         flags: dict[str, str] | None = None,
     ) -> dict[str, Any]:
-        """A new session of (uri, duration in ms) films; the session as the API shows it."""
+        """A new session of (uri, duration in ms) films; the session as the API shows it.
+
+        ``replace`` stops the sessions in the way; ``master`` None has one elected.
+        """
         body = {
             "site": site,
             "device_ids": list(device_ids),
             "playlist": [{"uri": uri, "duration_ms": length} for uri, length in playlist],
             "start_delay_ms": round(1000 * start_delay_s),
+            "replace": replace,
+            "master": master,
             "flags": flags or {},
         }
         return await self._call("POST", "/v1/sessions", body)
 
     async def stop_session(self, session_id: str) -> dict[str, Any]:
         """Stop a session."""
-        return await self._call("POST", f"/v1/sessions/{session_id}/stop")
+        return await self._call("POST", f"/v1/sessions/{_segment(session_id)}/stop")
 
     async def show_session(self, session_id: str) -> dict[str, Any]:
         """The session now."""
-        return await self._call("GET", f"/v1/sessions/{session_id}")
+        return await self._call("GET", f"/v1/sessions/{_segment(session_id)}")
 
     async def _call(
-        self, method: str, path: str, body: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        holds: str = "session_id",
     ) -> dict[str, Any]:
+        """Ask; an answer of success is one that has the field ``holds``."""
         try:
             reply = await self._client.request(method, path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -126,11 +144,31 @@ class ControlApi:
             content = reply.json()
         except ValueError:
             content = None
-        if reply.is_success and isinstance(content, dict):
+        if reply.is_success and isinstance(content, dict) and holds in content:
             return content
-        problem = content.get("error", {}) if isinstance(content, dict) else {}
-        message = problem.get("message") or f"{self._url}{path} answered {reply.status_code}"
-        raise ApiRefusedError(reply.status_code, str(problem.get("code", "")), str(message))
+        problem = content.get("error") if isinstance(content, dict) else None
+        if isinstance(problem, dict) and "message" in problem:
+            code, message = str(problem.get("code", "")), str(problem["message"])
+        elif reply.is_server_error:  # of a proxy, perhaps, whose control plane is away
+            code, message = "", f"{self._url} answered {reply.status_code}"
+        else:
+            code, message = "", f"{self._url} is not an Unísono control plane"
+        raise ApiRefusedError(reply.status_code, code, message)
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _segment(name: str) -> str:
+    """A name as one segment of a path, whatever it holds."""
+    if name in ("", ".", ".."):  # no quoting keeps these from meaning another path
+        raise ApiError(f'"{name}" is no name of a session or a site')
+    return quote(name, safe="")
 
 
 def playlist_of(films: Sequence[Path]) -> list[tuple[str, float]]:
@@ -138,7 +176,10 @@ def playlist_of(films: Sequence[Path]) -> list[tuple[str, float]]:
     from unisono.player.protocol import MediaError  # noqa: PLC0415  (only for films)
     from unisono.player.testfilm import probe_duration_ns  # noqa: PLC0415
 
-    try:
-        return [(str(film.absolute()), ns_to_ms(probe_duration_ns(film))) for film in films]
-    except MediaError as error:
-        raise UserError(str(error)) from None
+    playlist = []
+    for film in films:
+        try:
+            playlist.append((str(film.absolute()), ns_to_ms(probe_duration_ns(film))))
+        except MediaError as error:  # which quotes a tool that names the film once more
+            raise UserError(str(error).replace(f"({film}: ", "(")) from None
+    return playlist

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from services.cli.api import ControlApi
+from services.cli.paths import need_target
 from unisono.runtime import UserError
 
 TOKEN_VARIABLE = "UNISONO_ENROLL_TOKEN"  # noqa: S105  (a variable's name)
@@ -16,9 +17,8 @@ _FROM_INPUT = "-"
 def run(arguments: argparse.Namespace) -> int:
     """Enrol, and write the settings to the file, or print them."""
     target: Path | None = arguments.env_file
-    if target is not None and not target.absolute().parent.is_dir():
-        # Before the token is spent, not after.
-        raise UserError(f"--env-file {target}: its directory does not exist")
+    if target is not None:  # before the token is spent, not after
+        need_target("--env-file", target, made_anew=True)
     token = find_token(arguments.token)
     text = asyncio.run(_enroll(arguments.control, token, arguments.device_id))
     if target is None:

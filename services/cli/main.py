@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from unisono.config.table import ConfigError
 from unisono.runtime import EXIT_USAGE, UserError
 from unisono.runtime.extras import need_extra
 
+FAILED = 1
 _DEFAULT_CONTROL = "http://127.0.0.1:8080"
 # A command's module, and what it needs beyond what every installation has: extra, packages.
 _EXTRAS = {"demo.command": ("demo", "rich", "fastapi", "uvicorn")}
@@ -26,13 +28,29 @@ def main(argv: Sequence[str] | None = None) -> int:
             need_extra(*_EXTRAS[arguments.module])
         command = importlib.import_module(f"services.cli.{arguments.module}")
         status: int = command.run(arguments)
+        sys.stdout.flush()
     except (UserError, ConfigError) as error:
         print(f"unisono {arguments.command}: {error}", file=sys.stderr)
         return EXIT_USAGE
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        sys.stderr.close()
-        return 1
+        _drop_output()
+        return FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"unisono {arguments.command}: {where}{error.strerror or error}", file=sys.stderr)
+        _drop_output()
+        return FAILED
     return status
+
+
+def _drop_output() -> None:
+    """Let what cannot be written go: the interpreter would complain of it once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,7 +92,7 @@ def _add_demo(commands: "_Commands") -> None:
         "--seconds",
         type=float,
         metavar="S",
-        help="stop S seconds after the start (default: Ctrl-C)",
+        help="stop S seconds after the start, more than 5 (default: Ctrl-C)",
     )
     add("--media", type=Path, metavar="FILE", help="film to play (default: a test film is made)")
     add("--player", default="mpv", metavar="mpv|sim", help="sim: simulated players (default mpv)")
@@ -99,17 +117,40 @@ def _add_enroll(commands: "_Commands") -> None:
 def _add_session(commands: "_Commands") -> None:
     session = commands.add_parser("session", help="start, stop or show a session")
     actions = session.add_subparsers(dest="action", required=True, metavar="ACTION")
-    for name, text in (("start", "start"), ("stop", "stop"), ("show", "show")):
-        action = actions.add_parser(name, help=f"{text} a session")
+    token = (
+        "The operators' token is read from UNISONO_OPERATOR_TOKEN or, when that is not set, "
+        "UNISONO_CONTROL_OPERATOR_TOKEN."
+    )
+    session.epilog = token
+    for name in ("start", "stop", "show"):
+        text = f"{name} a session"
+        action = actions.add_parser(
+            name, help=text, description=f"{text.capitalize()}.", epilog=token
+        )
         action.set_defaults(module="sessions")
-        action.add_argument("--control", default=_DEFAULT_CONTROL, metavar="URL")
-        if name != "start":
-            action.add_argument("session_id", metavar="SESSION")
-            continue
-        action.add_argument("--site", required=True)
-        action.add_argument("--devices", required=True, metavar="ID,ID,…")
-        action.add_argument("--media", required=True, nargs="+", type=Path, metavar="FILE")
-        action.add_argument("--start-delay", type=float, default=5.0, metavar="S")
+        action.add_argument(
+            "--control",
+            default=_DEFAULT_CONTROL,
+            metavar="URL",
+            help="address of the control plane (default %(default)s)",
+        )
+        if name == "start":
+            _add_start(action)
+        else:
+            action.add_argument("session_id", metavar="SESSION", help="id of the session")
+
+
+def _add_start(action: argparse.ArgumentParser) -> None:
+    add = action.add_argument
+    add("--site", required=True, metavar="SITE", help="site whose devices play")
+    add("--devices", required=True, metavar="ID,ID,…", help="devices that play, by id")
+    add("--media", required=True, nargs="+", type=Path, metavar="FILE", help="films, in order; "
+        "each device opens them under the same absolute path")  # fmt: skip
+    add("--start-delay", type=float, default=5.0, metavar="S", help="start in S seconds (5)")
+    add("--replace", action="store_true", help="stop the sessions that these devices play now")
+    add("--master", metavar="DEVICE", help="device that leads (default: one is elected)")
+    add("--flag", action="append", default=[], metavar="NAME=VALUE", help="a flag for the "
+        "session's devices, such as SYNC_LAN_ENABLED=1; may be repeated")  # fmt: skip
 
 
 if __name__ == "__main__":

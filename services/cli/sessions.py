@@ -4,21 +4,57 @@ import argparse
 import asyncio
 import json
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.cli.api import ControlApi, playlist_of
+from services.cli.api import ApiRefusedError, ControlApi, playlist_of
+from services.cli.paths import need_file
+from unisono.runtime import UserError
 
-TOKEN_VARIABLE = "UNISONO_OPERATOR_TOKEN"  # noqa: S105  (a variable's name)
+# The second is what the control plane itself reads: on its machine one variable does for both.
+TOKEN_VARIABLES = ("UNISONO_OPERATOR_TOKEN", "UNISONO_CONTROL_OPERATOR_TOKEN")
+MAX_START_DELAY_S = 86_400
+_HTTP_UNAUTHORIZED = 401
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do the action, and print the session as JSON."""
-    print(json.dumps(asyncio.run(_act(arguments)), indent=2))
+    if arguments.action == "start":
+        _check_start(arguments)
+    try:
+        print(json.dumps(asyncio.run(_act(arguments)), indent=2))
+    except ApiRefusedError as error:
+        raise UserError(_in_our_words(error)) from None
     return 0
 
 
+def operator_token(environment: Mapping[str, str]) -> str:
+    """The operators' token, "" when neither variable is set."""
+    return next((text for name in TOKEN_VARIABLES if (text := environment.get(name))), "")
+
+
+def flags_of(words: Sequence[str]) -> dict[str, str]:
+    """``NAME=VALUE`` words as a mapping; UserError for one that is not."""
+    flags = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals):
+            raise UserError(f"--flag {word}: use NAME=VALUE, such as SYNC_LAN_ENABLED=1")
+        flags[name] = value
+    return flags
+
+
+def _check_start(arguments: argparse.Namespace) -> None:
+    if not 0 <= arguments.start_delay <= MAX_START_DELAY_S:
+        raise UserError(
+            f"--start-delay {arguments.start_delay:g}: use 0 to {MAX_START_DELAY_S} (seconds)"
+        )
+    for film in arguments.media:
+        need_file("--media", film)
+
+
 async def _act(arguments: argparse.Namespace) -> dict[str, Any]:
-    async with ControlApi(arguments.control, os.environ.get(TOKEN_VARIABLE, "")) as api:
+    async with ControlApi(arguments.control, operator_token(os.environ)) as api:
         if arguments.action == "stop":
             return await api.stop_session(arguments.session_id)
         if arguments.action == "show":
@@ -28,4 +64,14 @@ async def _act(arguments: argparse.Namespace) -> dict[str, Any]:
             [name for name in arguments.devices.split(",") if name],
             playlist_of(arguments.media),
             start_delay_s=arguments.start_delay,
+            replace=arguments.replace,
+            master=arguments.master,
+            flags=flags_of(arguments.flag),
         )
+
+
+def _in_our_words(error: ApiRefusedError) -> str:
+    """The control plane speaks of its API; here people type options."""
+    if error.status == _HTTP_UNAUTHORIZED:
+        return f"{error}; set {' or '.join(TOKEN_VARIABLES)}"
+    return str(error).replace('send "replace": true', "add --replace")

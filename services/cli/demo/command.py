@@ -12,7 +12,7 @@ from typing import Any
 
 from services.cli.demo import leftovers, options
 from services.cli.demo.film import Film, find_film
-from services.cli.demo.isolate import build_lab, remove_lab
+from services.cli.demo.isolate import build_lab, remove_lab, remove_stale_labs
 from services.cli.demo.options import Options
 from services.cli.demo.plan import hosts
 from services.cli.demo.report import shortcomings
@@ -65,6 +65,7 @@ def _run_show(
 ) -> dict[str, Any] | None:
     lab = None
     if asked.isolate:
+        remove_stale_labs()  # of demos that were killed; those of the living stay
         lab = build_lab(hosts(asked.devices))
         ending.callback(remove_lab, lab.owner)
     try:

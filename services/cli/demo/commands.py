@@ -1,10 +1,12 @@
 """The command lines of a demo's processes."""
 
+import functools
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from services.cli.demo.display import reachable
 from services.cli.demo.embedded import server_command
 from services.cli.demo.options import Options
 from services.cli.demo.plan import (
@@ -54,9 +56,12 @@ def device_specs(site: SitePlan, device: DevicePlan, asked: Options) -> Iterator
 
 def shown(asked: Options) -> bool:
     """Whether the players' pictures are shown in windows."""
-    return asked.wall is not None and bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )
+    return asked.wall is not None and _has_display()
+
+
+@functools.cache  # asked for each player, and a host that is away takes a while
+def _has_display() -> bool:
+    return reachable(os.environ)
 
 
 def _mpv(device: DevicePlan, asked: Options) -> list[str]:

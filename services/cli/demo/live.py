@@ -110,6 +110,8 @@ def totals(tallies: Sequence[DeviceTally], now_s: float, status: str) -> str:
     ratios = [r for t in tallies if (r := t.within_50ms_ratio()) is not None]
     spread = [s.drift_ns for t in tallies if (s := t.now(now_s)) and s.drift_ns is not None]
     parts = [status, f"{in_lan} of {len(tallies)} in lan mode"]
+    if lost := sum(tally.cloud_lost for tally in tallies):
+        parts.append(f"cloud: {lost} of {len(tallies)} devices cannot reach it")
     if len(spread) > 1:
         parts.append(f"spread now {ns_to_ms(max(spread) - min(spread)):.2f} ms")
     if ratios:

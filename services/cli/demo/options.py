@@ -1,6 +1,7 @@
 """What was asked of the demo, checked before anything is started."""
 
 import difflib
+import math
 import os
 import re
 import shutil
@@ -11,6 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.cli.demo.leftovers import DEFAULT_PARENT, DEFAULT_PREFIX, LOCK
+from services.cli.demo.tally import SETTLE_S
+from services.cli.paths import need_file, need_target
 from unisono.config import load_flags
 from unisono.config.flags import PREFIX, Flags
 from unisono.config.settings import MAX_RUN_DIR_BYTES
@@ -44,24 +47,34 @@ def check(options: Options) -> None:
     """UserError, one sentence, for what cannot work."""
     if not 1 <= options.devices <= MAX_DEVICES:
         raise UserError(f"--devices {options.devices}: use 1 to {MAX_DEVICES}")
-    if options.seconds is not None and not 0 < options.seconds < float("inf"):
-        raise UserError(f"--seconds {options.seconds:g}: use a number above 0")
+    if options.seconds is not None:
+        _check_seconds(options.seconds)
     if options.player not in PLAYERS:
         raise UserError(f"--player {options.player}: use {' or '.join(PLAYERS)}")
-    if options.media is not None and not options.media.is_file():
-        raise UserError(f"--media {options.media}: there is no such file")
+    if options.media is not None:
+        need_file("--media", options.media)
     if options.wall is not None and options.wall[0] * options.wall[1] < options.devices:
         columns, lines = options.wall
         raise UserError(
             f"--wall {columns}x{lines} has fewer cells than the {options.devices} devices"
         )
-    if options.report is not None and not options.report.absolute().parent.is_dir():
-        raise UserError(f"--report {options.report}: its directory does not exist")
+    if options.report is not None:
+        need_target("--report", options.report)
     if options.isolate and os.geteuid() != 0:
         raise UserError("--isolate makes network namespaces, so it needs root: use sudo")
     _check_flags(options.flags)
     _check_port(options.port)
     _check_tools(options)
+
+
+def _check_seconds(seconds: float) -> None:
+    if not math.isfinite(seconds):
+        raise UserError(f"--seconds {seconds:g}: leave it out to play until Ctrl-C")
+    if seconds <= SETTLE_S:
+        raise UserError(
+            f"--seconds {seconds:g}: use more than {SETTLE_S:g}, "
+            f"as drift counts from {SETTLE_S:g} s after the start on"
+        )
 
 
 def _check_flags(flags: Mapping[str, str]) -> None:
@@ -114,8 +127,8 @@ def make_run_dir(options: Options) -> Path:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise UserError(f"--run-dir {path}: {error.strerror}") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise UserError(f"--run-dir {path}: not writable")
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise UserError(f"--run-dir {path}: not readable and writable")
     if any(path.iterdir()) and not (path / LOCK).exists():
         raise UserError(f"--run-dir {path}: holds what no demo has made; choose an empty directory")
     return path

@@ -191,7 +191,11 @@ class Show:
         first = site.devices[0]
         hidden = self._asked.wall is not None and not shown(self._asked)
         return [
-            *(["no display here: the wall's windows are not shown"] if hidden else []),
+            *(
+                ["no display that can be reached: the wall's windows are not shown"]
+                if hidden
+                else []
+            ),
             f"film     {self._film.path or self._uri}",
             f"logs     {site.run_dir}/{first.device_id}/*.log",
             f"metrics  {first.metrics_url}",

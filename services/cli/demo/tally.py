@@ -50,6 +50,7 @@ class DeviceTally:
     lost: Grown = field(default_factory=Grown)
     refused: GrownMap = field(default_factory=GrownMap)
     requests: GrownMap = field(default_factory=GrownMap)
+    cloud_lost: bool = False  # its newest word on the control plane
 
     def take_drift(self, sample: DriftSample, now_s: float) -> None:
         """One step of the corrector, arrived at ``now_s``."""
@@ -82,6 +83,7 @@ class DeviceTally:
     def take_cloud(self, stats: CloudStats) -> None:
         """Counters of the cloud-bridge."""
         self.requests.see(stats.requests)
+        self.cloud_lost = not stats.connected
 
     def summary(self) -> DriftSummary:
         """Statistics of the drift so far."""

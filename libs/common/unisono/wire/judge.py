@@ -101,9 +101,19 @@ class BeaconJudge:
         self._accept(beacon, received_ns, fresh=True)
         return Verdict(lost=lost, new_clock=moved)
 
+    def is_other_clock(self, master_ns: MasterNs, own_ns: OwnNs, *, doubt_ns: int) -> bool:
+        """Whether ``master_ns``, read at ``own_ns`` (± ``doubt_ns``), is of another clock than
+        the accepted beacons: what a probe says of it must wait until beacons have convinced.
+        """
+        if self._newest is None:
+            return False
+        leeway_ns = scale_ppb(max(0, own_ns - self._lead_at_ns), FORGET_PPB)
+        apart_ns = abs((master_ns - own_ns) - self._lead_ns)
+        return apart_ns > MAX_SOONER_NS + doubt_ns + leeway_ns
+
     def _moved(self, beacon: Beacon, received_ns: OwnNs) -> bool:
         """Whether the clock of the sender, known already, was set anew."""
-        return abs((beacon.sent_ns - received_ns) - self._lead_ns) > MAX_SOONER_NS
+        return self.is_other_clock(beacon.sent_ns, received_ns, doubt_ns=0)
 
     def _disorder(self, beacon: Beacon, newest: Beacon) -> Reason | None:
         """Term, master and number: what holds whatever the clocks say."""
