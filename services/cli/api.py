@@ -149,10 +149,10 @@ class ControlApi:
         problem = content.get("error") if isinstance(content, dict) else None
         if isinstance(problem, dict) and "message" in problem:
             code, message = str(problem.get("code", "")), str(problem["message"])
-        elif reply.is_server_error:  # of a proxy, perhaps, whose control plane is away
-            code, message = "", f"{self._url} answered {reply.status_code}"
-        else:
+        elif reply.is_success or reply.status_code == httpx.codes.NOT_FOUND:
             code, message = "", f"{self._url} is not an Unísono control plane"
+        else:  # of a proxy, perhaps, whose control plane is away
+            code, message = "", f"{self._url} answered {reply.status_code}"
         raise ApiRefusedError(reply.status_code, code, message)
 
 

@@ -15,6 +15,10 @@ from unisono.runtime.extras import need_extra
 
 FAILED = 1
 _DEFAULT_CONTROL = "http://127.0.0.1:8080"
+_CREDENTIAL_HELP = (
+    "The operators' token is read from UNISONO_OPERATOR_TOKEN or, when that is not set, "
+    "UNISONO_CONTROL_OPERATOR_TOKEN."
+)
 # A command's module, and what it needs beyond what every installation has: extra, packages.
 _EXTRAS = {"demo.command": ("demo", "rich", "fastapi", "uvicorn")}
 
@@ -117,15 +121,11 @@ def _add_enroll(commands: "_Commands") -> None:
 def _add_session(commands: "_Commands") -> None:
     session = commands.add_parser("session", help="start, stop or show a session")
     actions = session.add_subparsers(dest="action", required=True, metavar="ACTION")
-    token = (
-        "The operators' token is read from UNISONO_OPERATOR_TOKEN or, when that is not set, "
-        "UNISONO_CONTROL_OPERATOR_TOKEN."
-    )
-    session.epilog = token
+    session.epilog = _CREDENTIAL_HELP
     for name in ("start", "stop", "show"):
         text = f"{name} a session"
         action = actions.add_parser(
-            name, help=text, description=f"{text.capitalize()}.", epilog=token
+            name, help=text, description=f"{text.capitalize()}.", epilog=_CREDENTIAL_HELP
         )
         action.set_defaults(module="sessions")
         action.add_argument(

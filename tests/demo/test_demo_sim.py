@@ -87,4 +87,5 @@ def test_a_film_that_is_none_is_one_sentence(
     assert main(["demo", "--media", str(text)]) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"unisono demo: {text}: not a film")
+    assert error.count(str(text)) == 1
     assert error.count("\n") == 1

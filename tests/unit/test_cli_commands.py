@@ -10,7 +10,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -20,6 +23,7 @@ from services.cli.doctor import clock_finding, examine, read_clock
 from services.cli.enroll import find_token
 from services.cli.main import main
 from tests.support.redis_server import RedisServer
+from unisono.player.testfilm import make_test_film
 from unisono.runtime import UserError
 
 TOKEN = "operator-token-of-a-test"
@@ -85,7 +89,104 @@ def test_enroll_once_then_session_refusals(
 
     monkeypatch.setenv("UNISONO_OPERATOR_TOKEN", "not the operators' token")
     assert main(["session", "stop", "lobby-0011223344", "--control", control_url]) == 2
+    assert "; set UNISONO_OPERATOR_TOKEN or UNISONO_CONTROL_OPER" in one_line(capsys)
+
+    monkeypatch.delenv("UNISONO_OPERATOR_TOKEN")
+    monkeypatch.setenv("UNISONO_CONTROL_OPERATOR_TOKEN", TOKEN)
+    assert main(["session", "stop", "lobby-0011223344", "--control", control_url]) == 2
+    assert "lobby-0011223344" in one_line(capsys)
+
+
+class Foreign(BaseHTTPRequestHandler):
+    """Something else that listens; it keeps the paths and bodies it was sent."""
+
+    seen: ClassVar[list[tuple[str, str]]] = []
+    answer: ClassVar[tuple[int, str]] = (200, "<p>hello")
+
+    def do_GET(self) -> None:
+        self.do_POST()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.seen.append((self.path, body.decode()))
+        self.send_response(self.answer[0])
+        self.end_headers()
+        self.wfile.write(self.answer[1].encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server that is no control plane."""
+    monkeypatch.setattr(Foreign, "seen", [])
+    with ThreadingHTTPServer(("127.0.0.1", 0), Foreign) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ((200, "<p>hello"), "is not an Unísono control plane"),
+        ((200, "{}"), "is not an Unísono control plane"),
+        ((404, '{"error": "not found"}'), "is not an Unísono control plane"),
+        ((502, "<p>bad gateway"), "answered 502"),
+    ],
+)
+def test_what_is_no_control_plane_is_said_and_ids_stay_ids(
+    foreign: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: tuple[int, str],
+    sentence: str,
+) -> None:
+    monkeypatch.setattr(Foreign, "answer", answer)
+    assert main(["session", "show", "a b/../c", "--control", foreign]) == 2
+    assert one_line(capsys) == f"unisono session: {foreign} {sentence}"
+    assert Foreign.seen == [("/v1/sessions/a%20b%2F..%2Fc", "")]
+    assert main(["session", "show", "..", "--control", foreign]) == 2
     assert one_line(capsys)
+
+
+def test_session_start_asks_for_what_was_typed_and_its_errors_name_options(
+    foreign: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    film = tmp_path / "film.mp4"
+    make_test_film(film, seconds=0.5, size="64x64", sound=False)
+    words = ["session", "start", "--control", foreign, "--site", "lobby", "--devices", "a,b"]
+    words += ["--media", str(film)]
+    busy = {"code": "device_busy", "message": 'a plays: stop that, or send "replace": true'}
+    monkeypatch.setattr(Foreign, "answer", (409, json.dumps({"error": busy})))
+    assert main([*words, "--replace", "--master", "b", "--flag", "A=1", "--flag", "B=x=y"]) == 2
+    assert one_line(capsys) == "unisono session: a plays: stop that, or add --replace"
+    asked = json.loads(Foreign.seen[0][1])
+    assert (asked["replace"], asked["master"]) == (True, "b")
+    assert asked["flags"] == {"A": "1", "B": "x=y"}
+
+    for wrong, sentence in (
+        (["--start-delay", "-1"], "--start-delay -1: use 0 to 86400 (seconds)"),
+        (["--flag", "A"], "--flag A: use NAME=VALUE"),
+        (["--media", "/tmp"], "--media /tmp: a directory, not a file"),
+        (["--media", "/tmp/" + "x" * 300], "File name too long"),
+    ):
+        assert main([*words, *wrong]) == 2
+        assert sentence in one_line(capsys)
+    assert len(Foreign.seen) == 1
+
+
+def test_output_that_cannot_be_written_is_one_sentence() -> None:
+    command = [sys.executable, "-m", "services.cli.main", "flags"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, check=False, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "unisono flags: No space left on device\n")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +252,7 @@ def test_a_control_plane_that_is_not_there_is_one_sentence(
     assert main(["enroll", "--control", url, "--token", "t", "--env-file", "/no/dir/f"]) == 2
     assert "its directory does not exist" in one_line(capsys)
     assert main(["enroll", "--control", "not a url", "--token", "t"]) == 2
-    assert one_line(capsys)
+    assert "not a url: not an http(s) address" in one_line(capsys)
 
 
 def test_flags_page_is_up_to_date_and_names_every_flag() -> None:

@@ -5,10 +5,14 @@ import ipaddress
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from services.cli.demo import isolate
+from services.cli.demo import command, isolate
+from services.cli.demo.film import Film
+from services.cli.demo.options import Options
 from unisono.runtime import UserError
 
 CLOCK = "import time; print(time.monotonic_ns(), time.clock_gettime_ns(time.CLOCK_BOOTTIME))"
@@ -70,3 +74,23 @@ def test_only_what_dead_demos_left_is_stale() -> None:
         assert str(os.getpid()) in lab.owner
     finally:
         isolate.remove_lab(lab.owner)
+
+
+@pytest.mark.root
+def test_a_demo_removes_what_killed_ones_left_and_nothing_of_the_living(
+    monkeypatch: pytest.MonkeyPatch, short_dir: Path
+) -> None:
+    def no_lab(_hosts: object) -> isolate.Lab:
+        raise UserError("no lab in this test")
+
+    dead = "unisono-999999999-1-switch"  # no process has so high a number
+    living = isolate.build_lab(["control"])
+    try:
+        run(("ip", "netns", "add", dead))
+        monkeypatch.setattr(command, "build_lab", no_lab)
+        with pytest.raises(UserError, match="no lab"), ExitStack() as ending:
+            command._run_show(Options(isolate=True), short_dir, Film(None, 1000.0), ending)
+        assert not (isolate.NETNS_DIR / dead).exists()
+        assert (isolate.NETNS_DIR / living.switch).exists()
+    finally:
+        isolate.remove_lab(living.owner)

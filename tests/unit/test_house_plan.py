@@ -67,12 +67,19 @@ def test_windows_of_a_wall_fill_the_grid_row_by_row() -> None:
     [
         (Options(devices=0), "--devices 0: use 1 to 32"),
         (Options(devices=33), "--devices 33"),
-        (Options(seconds=-1), "--seconds -1: use a number above 0"),
-        (Options(seconds=float("nan")), "--seconds nan"),
+        (Options(seconds=-1), "--seconds -1: use more than 5"),
+        (Options(seconds=5), "--seconds 5: use more than 5, as drift counts from 5 s after the"),
+        (Options(seconds=float("nan")), "--seconds nan: leave it out"),
         (Options(player="vlc"), "--player vlc: use mpv or sim"),
         (Options(media=Path("/no/film.mp4")), "/no/film.mp4: there is no such file"),
+        (Options(media=Path("/tmp")), "--media /tmp: a directory, not a file"),
+        (Options(media=Path("/tmp/" + "x" * 300)), "x: File name too long"),
+        (Options(media=Path("http://host/f.mp4")), "http://host/f.mp4: a local file is needed"),
         (Options(devices=4, wall=(3, 1)), "3x1 has fewer cells than the 4 devices"),
         (Options(report=Path("/no/where/r.json")), "its directory does not exist"),
+        (Options(report=Path("/dev/null/r.json")), "its directory does not exist"),
+        (Options(report=Path("/" + "x" * 300) / "r.json"), "File name too long"),
+        (Options(report=Path("/tmp")), "--report /tmp: a directory, not a file"),
         (Options(flags={"SYNC_LAN_BEACON_HZ": "900"}), "SYNC_LAN_BEACON_HZ=900"),
         (
             Options(flags={"SYNC_LAN_ENABLE": "1"}),
@@ -94,6 +101,17 @@ def test_a_port_in_use_is_said_before_anything_starts() -> None:
         port = busy.getsockname()[1]
         with pytest.raises(UserError, match=f"--port {port}: Address already in use"):
             options.check(Options(player="sim", port=port))
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch, short_dir: Path
+) -> None:
+    there = short_dir / "there.json"
+    there.touch()
+    monkeypatch.setattr(os, "access", lambda _path, _mode: False)  # as for another user
+    for path in (there, short_dir / "new.json"):
+        with pytest.raises(UserError, match=f"--report {path}: not writable"):
+            options.check(Options(player="sim", report=path))
 
 
 def test_isolate_without_root_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,8 +155,8 @@ def test_anything_else_is_no_pair(bad: str) -> None:
 
 def test_the_demo_takes_every_option_of_its_page() -> None:
     words = (
-        "demo --devices 2 --seconds 4 --media f --player sim --run-dir d --report r --isolate "
+        "demo --devices 2 --seconds 6 --media f --player sim --run-dir d --report r --isolate "
         "--wall 3x1 --cell 640x360"
     )
     arguments: argparse.Namespace = _parser().parse_args(words.split())
-    assert (arguments.devices, arguments.seconds, arguments.isolate) == (2, 4.0, True)
+    assert (arguments.devices, arguments.seconds, arguments.isolate) == (2, 6.0, True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.cli.demo.live import Screen
+from services.cli.demo.live import Screen, totals
 from services.cli.demo.report import make_report, shortcomings
 from services.cli.demo.tally import SETTLE_S, DeviceTally
 from services.cli.demo.usage import Reading, Usage
@@ -138,6 +138,14 @@ def test_report_holds_session_cloud_and_processes() -> None:
 )
 def test_verdict(tally: DeviceTally, sentence: str | None) -> None:
     assert shortcomings(report_of(tally)) == ([sentence] if sentence else [])
+
+
+def test_the_table_says_when_the_cloud_is_lost() -> None:
+    tallies = [tally_of(1.0), tally_of(1.0)]
+    tallies[0].take_cloud(CloudStats(connected=False, last_contact_own_ns=None))
+    assert "cloud: 1 of 2 devices cannot reach it" in totals(tallies, SETTLE_S, "playing")
+    tallies[0].take_cloud(CloudStats(connected=True, last_contact_own_ns=None))
+    assert "cloud" not in totals(tallies, SETTLE_S, "playing")
 
 
 def test_a_device_that_fell_silent_is_not_in_lan_mode() -> None:
