@@ -49,7 +49,8 @@ class Helm:
     async def watch(self) -> None:
         """Follow the player's events until it is closed."""
         async for event in self._player.events():
-            log.info("player %s %s", event.kind, event.detail)
+            level = logging.INFO if event.kind is EventKind.CONNECTED else logging.WARNING
+            log.log(level, "player %s", ": ".join(filter(None, (event.kind, event.detail))))
             if event.kind in {EventKind.MEDIA_FAILED, EventKind.ENDED}:
                 self._must_cue = True
             elif event.kind is not EventKind.CONNECTED:

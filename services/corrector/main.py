@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import sys
 
 from services.corrector.corrector import STEP_S, Corrector
@@ -13,6 +14,8 @@ from unisono.core.session import Desired
 from unisono.player.mpv import MpvPlayer
 from unisono.runtime import SystemClock, repeat, run_daemon, set_log_level
 from unisono.state import LocalState, StateError
+
+log = logging.getLogger(__name__)
 
 
 async def serve() -> None:
@@ -42,6 +45,7 @@ async def serve() -> None:
     async def step() -> None:
         publisher.publish(topics.DRIFT, await corrector.step())
 
+    log.info("waiting for the player at %s", settings.player_socket_path)
     await player.open()
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -524,3 +524,23 @@ async def test_the_end_of_the_edit_list_is_only_a_small_seam(
             assert [event async for event in events] == []
     finally:
         rig.kill()
+
+
+async def test_the_simulated_process_parts_with_its_clients_in_peace(short_dir: Path) -> None:
+    path = short_dir / "sim.sock"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "unisono.player.sim_server", "--socket", str(path)),
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(10):
+        while not path.exists():  # noqa: ASYNC110 - another process brings it about
+            await asyncio.sleep(0.01)
+    _, writer = await asyncio.open_unix_connection(str(path))
+    writer.write(b'{"command": ["get_property", "pause"]}\n')
+    await writer.drain()
+    process.terminate()
+    _, complaints = await process.communicate()
+    writer.close()
+    await writer.wait_closed()
+    assert (process.returncode, complaints) == (0, b"")

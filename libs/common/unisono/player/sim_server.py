@@ -39,6 +39,7 @@ class SimServer:
         self._properties = SimProperties(model)
         self._entry = 0
         self._clients: dict[asyncio.StreamWriter, dict[int, str]] = {}
+        self._serving: set[asyncio.Task[None]] = set()
         self._ready: asyncio.TimerHandle | None = None
         self.quit = asyncio.Event()
         self._commands: dict[str, Callable[..., Any]] = {
@@ -54,6 +55,10 @@ class SimServer:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client, until it goes."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the server runs it as one
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         self._clients[writer] = {}
         try:
             while line := await reader.readline():
@@ -66,6 +71,12 @@ class SimServer:
             writer.close()
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
+
+    async def close(self) -> None:
+        """Part with every client; returns when all are gone."""
+        for writer in self._clients:
+            writer.close()
+        await asyncio.gather(*self._serving, return_exceptions=True)
 
     def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
         answer: dict[str, Any] = {"request_id": 0}
@@ -219,6 +230,7 @@ async def run(socket_path: Path, model: PlayerModel) -> None:
     )
     await server.quit.wait()
     listener.close()
+    await server.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
