@@ -25,7 +25,7 @@ LIMIT_S = 40.0
 
 async def test_processes_started_in_any_order_and_long_before_the_cloud(short_dir: Path) -> None:
     seed = random.SystemRandom().randrange(2**32)
-    logging.getLogger(__name__).info("order of starting: seed %d", seed)  # shown on failure
+    logging.getLogger(__name__).warning("order of starting: seed %d", seed)  # shown on failure
     film = short_dir / "film.mp4"
     film.write_bytes(b"the simulated player asks for a file, and for no more")
     site = plan.plan_site(short_dir, 2, lab=None, free_ports=iter([free_port() for _ in range(7)]))
