@@ -536,9 +536,9 @@ async def test_the_simulated_process_parts_with_its_clients_in_peace(short_dir: 
     async with asyncio.timeout(10):
         while not path.exists():  # noqa: ASYNC110 - another process brings it about
             await asyncio.sleep(0.01)
-    _, writer = await asyncio.open_unix_connection(str(path))
+    reader, writer = await asyncio.open_unix_connection(str(path))
     writer.write(b'{"command": ["get_property", "pause"]}\n')
-    await writer.drain()
+    assert b"success" in await reader.readline()
     process.terminate()
     _, complaints = await process.communicate()
     writer.close()

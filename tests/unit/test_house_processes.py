@@ -37,7 +37,7 @@ def spec(short_dir: Path, *argv: str, name: str = "p", group: str = "d") -> Proc
 async def test_a_process_that_dies_comes_back_and_its_output_is_logged(short_dir: Path) -> None:
     supervisor = Supervisor()
     kept = supervisor.start(spec(short_dir, "sh", "-c", "echo alive; sleep 60"))
-    await until(lambda: kept.pid)
+    await until(lambda: kept.pid and (short_dir / "p.log").read_text() == "alive\n")
     first = kept.pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
