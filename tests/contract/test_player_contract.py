@@ -249,7 +249,7 @@ async def test_pause_holds_and_stop_unloads(rig: Rig, films: Path) -> None:
         await player.stop()
         idle = await player.sample()
         assert (idle.state, idle.phase_ns) == (PlayerState.IDLE, None)
-        assert await player.loaded() == ""
+        assert player.holds == ""
 
 
 async def test_a_seek_lands_and_its_cost_is_known(rig: Rig, films: Path) -> None:
@@ -272,12 +272,12 @@ async def test_a_seek_lands_and_its_cost_is_known(rig: Rig, films: Path) -> None
 async def test_a_new_client_takes_a_running_picture_over(rig: Rig, films: Path) -> None:
     shown = playlist(films, "silent.mp4")
     async with connected(rig) as (player, _):
-        assert await player.loaded() == ""
+        assert player.holds == ""
         await player.load(shown)
         await player.play()
         first = await until(player, running)
     async with connected(rig) as (player, _):
-        assert await player.loaded() == fingerprint_of(shown)
+        assert player.holds == fingerprint_of(shown)
         await player.load(shown, 0)
         after = await player.sample()
         assert after.state is PlayerState.PLAYING
@@ -341,7 +341,7 @@ async def test_a_player_is_not_touched_before_it_is_known(
             if not held.done():
                 held.cancel()
                 break
-            for action in (player.sample, player.pause, player.loaded, player.stop):
+            for action in (player.sample, player.pause, player.play, player.stop):
                 with pytest.raises(PlayerGone):
                     await action()
             assert player.holds == ""
@@ -404,7 +404,7 @@ async def test_a_killed_player_is_an_event_and_a_new_one_is_found(rig: Rig, film
             await player.load(playlist(films, "tone.mp4"))
         rig.start()
         assert (await next_event(events)).kind is EventKind.CONNECTED
-        assert await player.loaded() == ""
+        assert player.holds == ""
         await player.load(playlist(films, "tone.mp4"))
         assert (await player.sample()).state is PlayerState.CUED
 
@@ -421,7 +421,7 @@ async def test_a_hung_player_is_dropped_and_found_again(rig: Rig, films: Path) -
             await player.play()
         rig.thaw()
         assert (await next_event(events)).kind is EventKind.CONNECTED
-        assert await player.loaded() == fingerprint_of(shown)
+        assert player.holds == fingerprint_of(shown)
 
 
 async def test_events_end_at_close(rig: Rig) -> None:

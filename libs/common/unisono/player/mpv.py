@@ -122,14 +122,9 @@ class MpvPlayer:
         finally:
             self._seen.loading = False
 
-    async def loaded(self) -> str:
-        """Fingerprint of what plays in mpv now, "" for nothing or something foreign."""
-        mark = read_mark(await self._io.title())
-        return mark[1] if mark else ""
-
     @property
     def holds(self) -> str:
-        """What `loaded` would answer, known without asking; "" while not connected."""
+        """Fingerprint of what is loaded, as its mark said; "" while not connected."""
         return self._seen.holds if self._link.up else ""
 
     async def play(self) -> None:

@@ -71,23 +71,17 @@ class Player(Protocol):
         """Load, paused and cued: returns when the frame at ``phase_ns`` is on screen.
 
         MediaError when a file is missing or unreadable. If the player already has this very
-        playlist (another process loaded it before), nothing is reloaded: see `loaded`.
-        """
-        ...
-
-    async def loaded(self) -> str:
-        """The fingerprint (`fingerprint_of`) of what is loaded now, "" when nothing is.
-
-        It is kept in the player itself, so that a restarted process finds a picture that is
-        already running and takes it over without a cut.
+        playlist (another process loaded it before), nothing is reloaded: see `holds`.
         """
         ...
 
     @property
     def holds(self) -> str:
-        """What `loaded` would answer, as known without asking; right from CONNECTED on.
+        """The fingerprint (`fingerprint_of`) of what is loaded, known without asking.
 
-        "" for nothing, for something foreign, and while not connected; never raises.
+        Right from CONNECTED on; "" for nothing, for something foreign, and while not connected;
+        never raises. It is kept in the player itself, so that a restarted process finds a picture
+        that is already running and takes it over without a cut.
         """
         ...
 

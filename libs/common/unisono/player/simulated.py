@@ -94,14 +94,9 @@ class SimulatedPlayer:
         self._fingerprint = fingerprint_of(playlist)
         await self._settled()
 
-    async def loaded(self) -> str:
-        """Fingerprint of what is loaded."""
-        self._require_up()
-        return self._fingerprint
-
     @property
     def holds(self) -> str:
-        """What `loaded` would answer; "" while not connected."""
+        """Fingerprint of what is loaded; "" while not connected."""
         return self._fingerprint if self._opened and self._lost is None else ""
 
     async def play(self) -> None:
