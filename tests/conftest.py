@@ -1,6 +1,7 @@
 """Fixtures that every test may use, and the rules of the suite.
 
-Tests marked ``root`` are left out (deselected, with one line that says so) when not root. With
+Tests marked ``root`` are left out (deselected, with one line that says so) where namespaces
+cannot be made: not root, or the root of a container. With
 ``UNISONO_NO_SKIPS=1``, as in CI, a test skipped, expected to fail or left out fails the run.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.redis_server import RedisServer, start_redis
+from tests.support.rights import can_make_namespaces
 
 NO_SKIPS = os.environ.get("UNISONO_NO_SKIPS", "") not in ("", "0")
 _left_out: list[pytest.Item] = []
@@ -21,7 +23,7 @@ _left_out: list[pytest.Item] = []
 @pytest.hookimpl(trylast=True)  # after -k and -m: what nobody asked for is not left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the tests that need root out when we are not."""
-    if os.geteuid() == 0:
+    if can_make_namespaces():
         return
     _left_out.extend(item for item in items if item.get_closest_marker("root"))
     if _left_out:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.demo.running import Demo, running
+from tests.support.rights import can_make_namespaces
 from tests.support.waiting import until_sync
 
 SERVICES = ("cloud-bridge", "beacon", "corrector", "exporter")
@@ -32,7 +33,7 @@ def ask(path: Path, name: str) -> Any:
 
 
 def test_real_players_in_unison_and_any_process_may_die(short_dir: Path) -> None:
-    isolate = ["--isolate"] if os.geteuid() == 0 else []
+    isolate = ["--isolate"] if can_make_namespaces() else []
     with running(short_dir, "--devices", "2", *isolate) as demo:
         demo.wait_for("playing | 2 of 2 in lan mode", limit_s=60)
         player = demo.run_dir / "screen-2" / "mpv.sock"
