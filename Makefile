@@ -10,15 +10,15 @@ option = $(if $($(1)),$(2) $(call quote,$($(1))))
 DEMO_OPTIONS = $(call option,DEVICES,--devices) $(call option,SECONDS,--seconds) \
   $(call option,MEDIA,--media) $(call option,PLAYER,--player) $(call option,RUN_DIR,--run-dir) \
   $(call option,REPORT,--report) $(call option,WALL,--wall) $(call option,CELL,--cell) \
-  $(if $(filter-out 0,$(ISOLATE)),--isolate)
+  $(if $(filter-out 0,$(ISOLATE)),--isolate) $(call option,NET,--net) $(call option,SEED,--seed)
 DEMO_PARTS = $(if $(filter sim,$(PLAYER)),,mpv ffmpeg) $(if $(filter-out 0,$(ISOLATE)),ip)
 TEST_PARTS = mpv ffmpeg $(if $(filter 0,$(shell id -u)),ip)
 
-.PHONY: help setup demo test check format bench docs lock clean
+.PHONY: help setup demo test check format bench fuzz docs lock clean
 
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "  make demo takes DEVICES= SECONDS= MEDIA= PLAYER=mpv|sim RUN_DIR= REPORT= ISOLATE=1 WALL=3x1 CELL=640x360"
+	@echo "  make demo takes DEVICES= SECONDS= MEDIA= PLAYER=mpv|sim RUN_DIR= REPORT= ISOLATE=1 NET=wifi-bad|list SEED= WALL=3x1 CELL=640x360"
 
 setup:  ## Get everything the other targets need; PGM=1 builds pyzmq with PGM multicast
 	@PGM=$(call quote,$(PGM)) tools/setup.sh
@@ -47,6 +47,11 @@ format: setup  ## Format the code and mend what ruff can mend
 bench: setup  ## Measure the players from outside; as root on separate clocks
 	@tools/need.sh mpv ffmpeg ip
 	@exec $(BIN)/python -m benchmarks $(ARGS)
+
+fuzz: setup  ## Fuzz what decodes the LAN's messages; N=10000000 inputs
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/pip install -q --no-build-isolation -e '.[fuzz]'
+	@$(BIN)/python -m benchmarks.fuzz $(call quote,$(or $(N),10000000))
+	@exec $(BIN)/pytest -q tests/property/test_wire_codec.py
 
 docs: setup  ## Write the generated pages of docs/
 	@mkdir -p docs

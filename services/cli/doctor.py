@@ -2,13 +2,19 @@
 
 import argparse
 import ctypes
+import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 
+from unisono.config import Flags, Settings, load_flags, settings
+from unisono.config.table import load
+from unisono.lan.choice import choose_paths, multicast_group
+from unisono.lan.interface import LOOPBACK, resolve_interface
+from unisono.lan.paths import PGM, TCP, UDP
 from unisono.runtime import UserError
 
 # Clocks within this bound of UTC start a session together well enough for cloud mode.
@@ -44,6 +50,7 @@ def examine() -> Iterator[Finding]:
     yield _program("ffmpeg", "makes test films: apt-get install ffmpeg", needed=False)
     yield _redis()
     yield _zmq()
+    yield lan_finding(os.environ, has_pgm=_has_pgm())
     yield clock_finding(*read_clock())
 
 
@@ -70,14 +77,50 @@ def _redis() -> Finding:
         return Finding("redis", False, str(error))
 
 
-def _zmq() -> Finding:
+def _has_pgm() -> bool:
     from unisono.lan.pgm import has_pgm  # noqa: PLC0415  (loads ZeroMQ)
 
+    return has_pgm()
+
+
+def _zmq() -> Finding:
     version = f"pyzmq {metadata.version('pyzmq')}"
-    if has_pgm():
+    if _has_pgm():
         return Finding("zmq", True, f"{version}, with PGM multicast")
-    text = f"{version}, without PGM: beacons go over TCP; make setup PGM=1 builds it in"
+    text = f"{version}, without PGM: beacons go over UDP and TCP; make setup PGM=1 builds it in"
     return Finding("zmq", False, text, needed=False)
+
+
+def lan_finding(environment: Mapping[str, str], *, has_pgm: bool) -> Finding:
+    """What a device of this environment would use of the LAN."""
+    try:
+        own, flags = load(Settings, settings.PREFIX, environment), load_flags(environment)
+        address = resolve_interface(own.lan_interface)
+        group = multicast_group(own.multicast_group, own.site)
+    except UserError as error:
+        return Finding("lan", False, str(error))
+    if address == LOOPBACK and own.lan_interface == "auto":
+        text = "no network but loopback: connect one, or set UNISONO_LAN_INTERFACE"
+        return Finding("lan", False, text, needed=False)
+    choice = choose_paths(flags.lan_transport, has_pgm=has_pgm)
+    ways = {
+        UDP: f"udp to {group}:{own.udp_port} and unicast from UDP {own.beacon_port}",
+        TCP: f"tcp from {own.beacon_port}",
+        PGM: f"pgm to {group}:{own.multicast_port}",
+    }
+    parts = [f"{address}: {', '.join(ways[path] for path in choice.paths)}"]
+    parts.append(f"probes to UDP and TCP {own.probe_port}")
+    parts.append(choice.missing or _without_pgm(flags, choice.paths, has_pgm=has_pgm))
+    return Finding("lan", not choice.missing, "; ".join(filter(None, parts)), needed=False)
+
+
+def _without_pgm(flags: Flags, paths: tuple[str, ...], *, has_pgm: bool) -> str:
+    if PGM in paths:
+        return ""
+    has = "has" if has_pgm else "has not"
+    return (
+        f"no pgm: SYNC_LAN_TRANSPORT={flags.lan_transport} does without (this libzmq {has} got it)"
+    )
 
 
 def read_clock() -> tuple[int, int]:

@@ -103,6 +103,12 @@ def _add_demo(commands: "_Commands") -> None:
     add("--run-dir", type=Path, metavar="DIR", help="sockets and logs (default: a new one in /tmp)")
     add("--report", type=Path, metavar="FILE", help="write the figures as JSON (docs/report.md)")
     add("--isolate", action="store_true", help="root: each device has its own network and clock")
+    add(
+        "--net",
+        metavar="PROFILE",
+        help="with --isolate: a network like this, such as wifi-bad; list shows them all",
+    )
+    add("--seed", type=int, metavar="N", help="of the dice of --net (default 1)")
     add("--wall", metavar="COLSxROWS", help="windows in a grid on $DISPLAY")
     add("--cell", metavar="WxH", help="size of one window (default 640x360)")
     add("--port", type=int, default=0, metavar="P", help="port of the API (default: a free one)")

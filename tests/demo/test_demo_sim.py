@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.demo.isolate import remove_stale_labs
+from services.cli.lab.namespaces import remove_stale_labs
 from services.cli.main import main
 from tests.demo.running import running
 from tests.support.waiting import until_sync

@@ -31,6 +31,8 @@ def test_values_with_spaces_and_quotes_survive() -> None:
 def test_isolate_is_a_switch_and_nothing_is_passed_unasked() -> None:
     assert demo_line() == demo_line("ISOLATE=0") == []
     assert demo_line("ISOLATE=1", "PLAYER=sim") == ["--player", "sim", "--isolate"]
+    words = demo_line("ISOLATE=1", "PLAYER=sim", "NET=wifi-bad", "SEED=2")
+    assert words == ["--player", "sim", "--isolate", "--net", "wifi-bad", "--seed", "2"]
 
 
 def test_help_lists_every_target() -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from services.cli.demo import isolate, options, plan
+from services.cli.demo import options, plan
 from services.cli.demo.leftovers import hold
 from services.cli.demo.options import Options
-from services.cli.main import _parser
+from services.cli.lab.namespaces import plan_lab
+from services.cli.main import _parser, main
 from unisono.config import load_flags, load_settings
 from unisono.runtime import UserError
 
@@ -21,13 +22,13 @@ def shared(devices: int) -> plan.SitePlan:
 
 
 def in_lab(devices: int) -> plan.SitePlan:
-    lab = isolate.plan_lab(plan.hosts(devices), [], 77, 1)
+    lab = plan_lab(plan.hosts(devices), [], 77, 1)
     return plan.plan_site(Path("/r"), devices, lab=lab, free_ports=iter(()))
 
 
 def test_on_one_machine_no_two_parts_share_a_port() -> None:
     site = shared(3)
-    ports = [site.control_port]
+    ports = [site.control_port, site.udp_port]
     for device in site.devices:
         ports += [device.beacon_port, device.probe_port, device.exporter_port]
     assert len(set(ports)) == len(ports) == plan.ports_needed(3, 0)
@@ -88,6 +89,14 @@ def test_windows_of_a_wall_fill_the_grid_row_by_row() -> None:
         (Options(flags={"SYNC_lan_enabled": "1"}), "did you mean SYNC_LAN_ENABLED"),
         (Options(flags={"SYNC_QQQQ": ""}), "no such flag: docs/flags.md lists all; else unset it"),
         (Options(port=70_000), "--port 70000"),
+        (
+            Options(net="wifi-bda", isolate=True),
+            "--net wifi-bda: there is no such profile; did you",
+        ),
+        (Options(net="Wired", isolate=True), "did you mean wired"),
+        (Options(net="qqqq"), "no such profile; --net list shows them all"),
+        (Options(net="wired"), "--net wired: only devices with networks of their own .* --isolate"),
+        (Options(seed=2, isolate=True), "--seed 2: it is for the dice of --net"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(bad: Options, sentence: str) -> None:
@@ -156,7 +165,18 @@ def test_anything_else_is_no_pair(bad: str) -> None:
 def test_the_demo_takes_every_option_of_its_page() -> None:
     words = (
         "demo --devices 2 --seconds 6 --media f --player sim --run-dir d --report r --isolate "
-        "--wall 3x1 --cell 640x360"
+        "--net wired --seed 3 --wall 3x1 --cell 640x360"
     )
     arguments: argparse.Namespace = _parser().parse_args(words.split())
     assert (arguments.devices, arguments.seconds, arguments.isolate) == (2, 6.0, True)
+    assert (arguments.net, arguments.seed) == ("wired", 3)
+
+
+def test_networks_are_listed_with_their_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--net", "list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    [bad] = [line for line in lines if line.startswith("wifi-bad ")]
+    for figure in ("5 ms mean exponential", "1 % spikes up to 100 ms", "5 % loss", "40 ± 15 ms"):
+        assert figure in bad
+    [lopsided] = [line for line in lines if line.startswith("asymmetric ")]
+    assert "0.2 ms; from all but the first 4 ms" in lopsided

@@ -97,8 +97,20 @@ def test_counters_go_on_when_their_process_starts_again() -> None:
     device = report_of(tally)["devices"][0]
     assert device["beacons"]["received"] == 109
     assert device["beacons"]["refused"] == {"signature": 109}
+    assert (device["beacons"]["path"], device["beacons"]["copies_by_path"]) == (None, {})
     assert device["seeks"] == 3
     assert device["mode_seconds"] == {"lan": 3.0}
+
+
+def test_report_holds_the_path_in_use_and_what_each_brought_and_lost() -> None:
+    tally = tally_of(0.0)
+    for copies in (90, 100, 7):
+        stats = replace(LINK, path="udp", copies_by_path={"udp": copies, "tcp": 1})
+        tally.take_link(replace(stats, lost_by_path={"udp": copies // 10}))
+    beacons = report_of(tally)["devices"][0]["beacons"]
+    assert beacons["path"] == "udp"
+    assert beacons["copies_by_path"] == {"udp": 107, "tcp": 1}
+    assert beacons["lost_by_path"] == {"udp": 10}
 
 
 def test_report_holds_session_cloud_and_processes() -> None:
@@ -159,12 +171,28 @@ def test_a_device_that_fell_silent_is_not_in_lan_mode() -> None:
 def test_without_a_terminal_lines_are_plain_and_whole() -> None:
     output = StringIO()
     tally = tally_of(1.25)
-    tally.take_link(LINK)
+    tally.take_link(replace(LINK, path="udp-unicast"))
     with Screen(["logs are in /r"], output) as screen:
         screen.show([tally, DeviceTally("screen-2")], now_s=tally.last_s, status="playing")
     lines = output.getvalue().splitlines()
     assert lines[0] == "logs are in /r"
     assert "device=screen-1 role=follower mode=lan now ms=+1.25" in lines[1]
+    assert lines[1].endswith("path=udp-unicast")
     assert lines[2] == "device=screen-2"
     assert lines[3].startswith("playing | 1 of 2 in lan mode")
     assert "\x1b" not in output.getvalue()
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(119, False), (120, True)])
+def test_the_path_is_shown_where_the_terminal_is_wide_enough(
+    columns: int, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    output = StringIO()
+    tally = tally_of(1.25)
+    tally.take_link(replace(LINK, path="udp-unicast"))
+    with Screen([], output) as screen:
+        screen.show([tally], now_s=tally.last_s, status="playing")
+    assert ("udp-unicast" in output.getvalue()) is shown
+    assert "bound ms" in output.getvalue()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from services.cli.demo.isolate import remove_stale_labs
+from services.cli.lab.namespaces import remove_stale_labs
 from unisono.runtime import UserError
 
 LOCK = ".lock"

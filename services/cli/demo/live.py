@@ -18,8 +18,10 @@ PERIOD_S = 0.5  # how often to call `Screen.show`
 LINES_PERIOD_S = 5.0
 _COLUMNS = (
     *("device", "role", "mode", "now ms", "mean", "p95", "max"),
-    *("speed", "seeks", "beacons", "bound ms"),
+    *("speed", "seeks", "beacons", "bound ms", "path"),
 )
+# The last column is left out of a narrower terminal's table, rather than break the others' words.
+_ALL_COLUMNS_WIDTH = 120
 
 
 class Screen:
@@ -64,9 +66,10 @@ class Screen:
                     for t in tallies]  # fmt: skip
             self.say(*rows, totals(tallies, now_s, status))
             return
-        table = Table(*_COLUMNS)
+        shown = len(_COLUMNS) - (self._console.width < _ALL_COLUMNS_WIDTH)
+        table = Table(*_COLUMNS[:shown])
         for tally in tallies:
-            table.add_row(*row(tally, now_s), style=None if tally.now(now_s) else "dim")
+            table.add_row(*row(tally, now_s)[:shown], style=None if tally.now(now_s) else "dim")
         lines = [Text(totals(tallies, now_s, status), style="bold"), *map(Text, self._notes)]
         self._live.update(Group(table, *lines), refresh=True)
 
@@ -101,6 +104,7 @@ def row(tally: DeviceTally, now_s: float) -> list[str]:
         f"{tally.seeks.total:.0f}",
         f"{heard.total:.0f}" if link else "",
         _ms(None if sample.bound_ns is None else ns_to_ms(sample.bound_ns)),
+        tally.path,
     ]
 
 

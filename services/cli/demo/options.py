@@ -13,6 +13,8 @@ from pathlib import Path
 
 from services.cli.demo.leftovers import DEFAULT_PARENT, DEFAULT_PREFIX, LOCK
 from services.cli.demo.tally import SETTLE_S
+from services.cli.lab.profiles import find_profile
+from services.cli.lab.tap import DEVICE as TAP_DEVICE
 from services.cli.paths import need_file, need_target
 from unisono.config import load_flags
 from unisono.config.flags import PREFIX, Flags
@@ -22,6 +24,7 @@ from unisono.runtime import UserError
 
 MAX_DEVICES = 32  # what one machine can decode is far less; the simulated player goes this far
 DEFAULT_CELL = (640, 360)
+DEFAULT_SEED = 1  # the same dice in each run, so that runs can be compared
 PLAYERS = ("mpv", "sim")
 _TOOLS = {"mpv": "mpv", "ffmpeg": "ffmpeg", "ip": "iproute2", "unshare": "util-linux"}
 
@@ -37,6 +40,8 @@ class Options:
     run_dir: Path | None = None
     report: Path | None = None
     isolate: bool = False
+    net: str | None = None  # a profile of the lab; None is a bridge of the kernel's
+    seed: int | None = None
     wall: tuple[int, int] | None = None
     cell: tuple[int, int] = DEFAULT_CELL
     port: int = 0
@@ -60,11 +65,26 @@ def check(options: Options) -> None:
         )
     if options.report is not None:
         need_target("--report", options.report)
-    if options.isolate and os.geteuid() != 0:
-        raise UserError("--isolate makes network namespaces, so it needs root: use sudo")
+    _check_net(options)
     _check_flags(options.flags)
     _check_port(options.port)
     _check_tools(options)
+
+
+def _check_net(options: Options) -> None:
+    if options.seed is not None and options.net is None:
+        raise UserError(f"--seed {options.seed}: it is for the dice of --net; give a profile too")
+    if options.net is not None:
+        find_profile(options.net)
+        if not options.isolate:
+            raise UserError(
+                f"--net {options.net}: only devices with networks of their own can have a bad one; "
+                "add --isolate"
+            )
+    if options.isolate and os.geteuid() != 0:
+        raise UserError("--isolate makes network namespaces, so it needs root: use sudo")
+    if options.net is not None and not TAP_DEVICE.exists():
+        raise UserError(f"--net {options.net}: there is no {TAP_DEVICE}; type sudo modprobe tun")
 
 
 def _check_seconds(seconds: float) -> None:

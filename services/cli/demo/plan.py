@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.cli.demo.isolate import Lab
+from services.cli.lab.namespaces import Lab
 from unisono.player.launch import Window
 
 SITE = "demo"
@@ -14,7 +14,7 @@ DEVICE_PORTS = 3  # beacons, probes, metrics
 SERVICES = ("cloud-bridge", "beacon", "corrector", "exporter")
 
 # Fixed inside a namespace, where nobody else listens.
-_CONTROL_PORT, _BEACON_PORT, _PROBE_PORT, _EXPORTER_PORT = 8080, 7600, 7601, 9760
+_CONTROL_PORT, _BEACON_PORT, _PROBE_PORT, _UDP_PORT, _EXPORTER_PORT = 8080, 7600, 7601, 7603, 9760
 # A device's clock is ahead of the machine's by its number times this: far more than a run lasts.
 _CLOCK_STEP_S = 1_013
 
@@ -58,6 +58,7 @@ class SitePlan:
     control_port: int
     devices: tuple[DevicePlan, ...]
     lab: Lab | None
+    udp_port: int  # of all devices: who hears the group is told by it
     flags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -97,7 +98,7 @@ def device_ids(devices: int) -> list[str]:
 
 def ports_needed(devices: int, control_port: int) -> int:
     """How many free ports `plan_site` takes when nothing is isolated."""
-    return DEVICE_PORTS * devices + (0 if control_port else 1)
+    return DEVICE_PORTS * devices + (1 if control_port else 2)
 
 
 def plan_site(
@@ -123,6 +124,7 @@ def plan_site(
         control_address=LOOPBACK if lab is None else lab.address(CONTROL),
         control_port=control_port or port(_CONTROL_PORT),
         lab=lab,
+        udp_port=port(_UDP_PORT),
         flags=flags or {},
         devices=tuple(
             DevicePlan(
@@ -153,6 +155,7 @@ def device_environment(site: SitePlan, device: DevicePlan) -> dict[str, str]:
         "LAN_INTERFACE": device.address,
         "BEACON_PORT": str(device.beacon_port),
         "PROBE_PORT": str(device.probe_port),
+        "UDP_PORT": str(site.udp_port),
         "EXPORTER_HOST": device.address,
         "EXPORTER_PORT": str(device.exporter_port),
     }
@@ -160,15 +163,8 @@ def device_environment(site: SitePlan, device: DevicePlan) -> dict[str, str]:
 
 
 def site_flags(site: SitePlan) -> dict[str, str]:
-    """The ``SYNC_*`` flags of a demo, under those that the user chose.
-
-    Devices that share one network namespace never hear each other's PGM: the kernel's loop of
-    multicast is off on those sockets.
-    """
-    own = {"SYNC_LAN_ENABLED": "1"}
-    if site.lab is None:
-        own["SYNC_LAN_TRANSPORT"] = "tcp"
-    return own | dict(site.flags)
+    """The ``SYNC_*`` flags of a demo, under those that the user chose."""
+    return {"SYNC_LAN_ENABLED": "1"} | dict(site.flags)
 
 
 def wall_window(number: int, columns: int, cell: tuple[int, int]) -> Window:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from services.cli.demo.tally import DeviceTally
+from services.cli.demo.tally import DeviceTally, GrownMap
 from services.cli.demo.usage import Usage
 from unisono.core.mode import Mode
 from unisono.core.summary import IN_UNISON_MS
@@ -63,7 +63,10 @@ def _device(
             "sent": int(tally.sent.total),
             "received": int(tally.received.total),
             "lost": int(tally.lost.total),
-            "refused": {k: int(v) for k, v in tally.refused.totals().items()},
+            "refused": _counts(tally.refused),
+            "path": tally.path or None,
+            "copies_by_path": _counts(tally.copies_by_path),
+            "lost_by_path": _counts(tally.lost_by_path),
         },
         "clock_bound_ms": None if not sample or sample.bound_ns is None else _ms(sample.bound_ns),
         "processes": {
@@ -75,6 +78,10 @@ def _device(
             if group == tally.device_id
         },
     }
+
+
+def _counts(counters: GrownMap) -> dict[str, int]:
+    return {name: int(total) for name, total in counters.totals().items()}
 
 
 def _requests(tallies: Sequence[DeviceTally]) -> dict[str, int]:

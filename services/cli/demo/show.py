@@ -17,7 +17,6 @@ from services.cli.api import ApiError, ApiRefusedError, ControlApi
 from services.cli.demo import plan
 from services.cli.demo.commands import device_specs, shared_specs, shown
 from services.cli.demo.film import FILM_LINK, Film
-from services.cli.demo.isolate import Lab
 from services.cli.demo.live import PERIOD_S, Screen
 from services.cli.demo.options import Options
 from services.cli.demo.plan import SITE, SitePlan
@@ -25,6 +24,8 @@ from services.cli.demo.processes import Supervisor
 from services.cli.demo.report import make_report
 from services.cli.demo.watch import Costs, Watch
 from services.cli.enroll import write_private
+from services.cli.lab.namespaces import Lab
+from services.cli.lab.profiles import describe, find_profile
 from unisono.core.playerstate import PlayerState
 from unisono.runtime import UserError
 
@@ -196,11 +197,17 @@ class Show:
                 if hidden
                 else []
             ),
+            *([_network(self._asked.net)] if self._asked.net else []),
             f"film     {self._film.path or self._uri}",
             f"logs     {site.run_dir}/{first.device_id}/*.log",
             f"metrics  {first.metrics_url}",
             f"API      {site.control_url}/docs",
         ]
+
+
+def _network(name: str) -> str:
+    profile = find_profile(name)
+    return f"network  {name}: {describe(profile.lan)}; the cloud {describe(profile.wan)} each way"
 
 
 def _stop_event() -> asyncio.Event:

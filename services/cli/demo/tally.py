@@ -49,6 +49,8 @@ class DeviceTally:
     sent: Grown = field(default_factory=Grown)
     lost: Grown = field(default_factory=Grown)
     refused: GrownMap = field(default_factory=GrownMap)
+    copies_by_path: GrownMap = field(default_factory=GrownMap)
+    lost_by_path: GrownMap = field(default_factory=GrownMap)
     requests: GrownMap = field(default_factory=GrownMap)
     cloud_lost: bool = False  # its newest word on the control plane
 
@@ -79,6 +81,13 @@ class DeviceTally:
         self.received.see(stats.received)
         self.lost.see(stats.lost)
         self.refused.see(stats.refused)
+        self.copies_by_path.see(stats.copies_by_path)
+        self.lost_by_path.see(stats.lost_by_path)
+
+    @property
+    def path(self) -> str:
+        """The path whose beacons come first lately; "" on the master and in silence."""
+        return self.link.path if self.link else ""
 
     def take_cloud(self, stats: CloudStats) -> None:
         """Counters of the cloud-bridge."""
