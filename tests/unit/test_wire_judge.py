@@ -22,6 +22,7 @@ def beat(number: int, *, since_ns: int = 0) -> Beacon:
         session_id="s",
         term=1,
         master_device_id="m",
+        clock_id=b"boot one",
         seq=1_000 + number,
         sent_ns=MasterNs(sent_ns),
         phase_ns=(sent_ns - since_ns) % LENGTH_NS,
@@ -93,10 +94,9 @@ def test_a_higher_term_starts_anew_and_closes_the_door_behind() -> None:
 
 
 @pytest.mark.parametrize(("back_ns", "new_clock"), [(0, False), (90 * NS_PER_S, True)])
-def test_a_term_that_the_same_master_begins_anew_may_have_another_clock(
+def test_a_term_that_the_same_master_begins_anew_may_have_a_clock_that_was_moved(
     back_ns: int, new_clock: bool
 ) -> None:
-    """A master's device was started again: the cloud opens a term for its clock that began anew."""
     judge = judge_of(*range(20))
     beacon = replace(beat(20), term=2, seq=1, sent_ns=MasterNs(beat(20).sent_ns - back_ns))
     verdict = judge.judge(beacon, arrival(beat(20)))
@@ -104,10 +104,10 @@ def test_a_term_that_the_same_master_begins_anew_may_have_another_clock(
 
 
 def test_a_clock_that_began_again_without_higher_numbers_is_late_until_the_next_term() -> None:
-    """Nothing tells it from beacons of the past that somebody repeats."""
+    """Nothing tells it from beacons of the past that somebody repeats: of another boot, or not."""
     judge = judge_of(*range(1_000))
     for number in range(400):
-        beacon = replace(beat(number), seq=number)
+        beacon = replace(beat(number), seq=number, clock_id=b"boot two")
         assert judge.judge(beacon, arrival(beat(number + 1_500))).refused is Reason.LATE
 
 
@@ -125,13 +125,43 @@ def test_a_short_delay_is_no_reason_to_refuse() -> None:
     assert give(judge, beat(20), late_ns=400 * NS_PER_MS) == Verdict()
 
 
-def test_a_clock_that_began_again_convinces_after_some_beacons() -> None:
+@pytest.mark.parametrize("back_ns", [90 * NS_PER_S, NS_PER_S, 0, -90 * NS_PER_S])
+def test_a_clock_that_began_again_is_believed_at_once(back_ns: int) -> None:
+    """Its beacons say so by another clock_id, whatever it shows and wherever the film is."""
     judge = judge_of(*range(20))
-    booted_ns = 90 * NS_PER_S
+
+    def rebooted(number: int) -> Beacon:
+        beacon = beat(number, since_ns=2 * NS_PER_S)
+        sent_ns = MasterNs(beacon.sent_ns - back_ns)
+        return replace(beacon, sent_ns=sent_ns, clock_id=b"boot two")
+
+    verdict = judge.judge(rebooted(22), arrival(beat(22)))
+    assert verdict == Verdict(lost=2, new_clock=True)
+    assert judge.judge(rebooted(23), arrival(beat(23))) == Verdict()
+    # What the first boot sent is passed over now, and does not bring its clock back.
+    assert judge.judge(beat(21), arrival(beat(24))).refused is Reason.LATE
+    assert judge.judge(rebooted(24), arrival(beat(24))) == Verdict()
+
+
+def test_a_new_clock_of_a_new_master_is_no_news() -> None:
+    judge = judge_of(*range(20))
+    other = replace(beat(20), term=2, master_device_id="n", clock_id=b"boot two", seq=1)
+    assert judge.judge(other, arrival(beat(20))) == Verdict(new_term=True)
+
+
+def test_a_new_clock_in_a_new_term_of_the_same_master_is_told_by_its_name_alone() -> None:
+    judge = judge_of(*range(20))
+    again = replace(beat(20), term=2, clock_id=b"boot two", seq=1)
+    assert judge.judge(again, arrival(beat(20))) == Verdict(new_term=True, new_clock=True)
+
+
+def test_a_clock_that_stood_still_convinces_after_some_beacons() -> None:
+    judge = judge_of(*range(20))
+    slept_ns = 90 * NS_PER_S
     verdicts = []
     for number in range(20, 20 + CONVINCED_AFTER):
         beacon = beat(number, since_ns=3)
-        late = replace(beacon, sent_ns=MasterNs(beacon.sent_ns - booted_ns))
+        late = replace(beacon, sent_ns=MasterNs(beacon.sent_ns - slept_ns))
         verdicts.append(judge.judge(late, arrival(beacon)))
     assert {v.refused for v in verdicts[:-1]} == {Reason.CLOCK_JUMP}
     assert verdicts[-1].refused is None

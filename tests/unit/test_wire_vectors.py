@@ -1,6 +1,7 @@
 """The wire against its golden vectors, which share no code with it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,17 +12,20 @@ from unisono.wire import (
     Beacon,
     BeaconState,
     KeyRing,
+    ListenRequest,
     ProbeReply,
     ProbeRequest,
     Refused,
-    decode_beacon,
+    decode_listen,
     decode_reply,
     decode_request,
     derive_key,
     encode_beacon,
+    encode_listen,
     encode_reply,
     encode_request,
     key_id,
+    open_beacon,
     party_tag,
     playlist_fingerprint,
 )
@@ -37,8 +41,18 @@ def named(cases: list[dict[str, Any]]) -> list[Any]:
 
 
 def as_beacon(row: dict[str, Any]) -> Beacon:
-    special = {"state": BeaconState(row["state"]), "playlist": bytes.fromhex(row["playlist"])}
+    special = {
+        "state": BeaconState(row["state"]),
+        "playlist": bytes.fromhex(row["playlist"]),
+        "clock_id": bytes.fromhex(row["clock_id"]),
+    }
     return Beacon(**(row | special))
+
+
+def assert_refused(case: dict[str, Any], opened: Callable[[bytes, KeyRing], object]) -> None:
+    with pytest.raises(Refused) as caught:
+        opened(bytes.fromhex(case["hex"]), RING)
+    assert caught.value.reason.value == case["reason"]
 
 
 def test_the_file_is_what_its_maker_makes() -> None:
@@ -55,29 +69,27 @@ def test_keys_and_fingerprint() -> None:
 @pytest.mark.parametrize("case", named(VECTORS["beacons"]))
 def test_beacons_travel_byte_for_byte(case: dict[str, Any]) -> None:
     beacon, data = as_beacon(case["beacon"]), bytes.fromhex(case["hex"])
-    key = derive_key(SECRET, beacon.session_id, beacon.term)
-    assert encode_beacon(beacon, key) == data
-    assert decode_beacon(data, key) == beacon
-    assert len(data) < 256
+    assert encode_beacon(beacon, derive_key(SECRET, beacon.session_id, beacon.term)) == data
+    assert open_beacon(data, KeyRing(SECRET, beacon.session_id, beacon.term)) == beacon
 
 
 @pytest.mark.parametrize("case", named(VECTORS["refused_beacons"]))
 def test_refused_beacons_have_their_reason(case: dict[str, Any]) -> None:
-    with pytest.raises(Refused) as caught:
-        decode_beacon(bytes.fromhex(case["hex"]), KEY)
-    assert caught.value.reason.value == case["reason"]
+    assert_refused(case, open_beacon)
 
 
-def test_probes_travel_byte_for_byte() -> None:
+def test_a_request_travels_byte_for_byte() -> None:
     row = VECTORS["probes"]["request"]
-    request = ProbeRequest(
-        VECTORS["term"], party_tag(row["sender"]), row["nonce"], row["own_sent_ns"]
-    )
+    request = ProbeRequest(row["term"], party_tag(row["sender"]), row["nonce"], row["own_sent_ns"])
     assert encode_request(request, RING).hex() == row["hex"]
     assert decode_request(bytes.fromhex(row["hex"]), RING) == request
-    row = VECTORS["probes"]["reply"]
+
+
+@pytest.mark.parametrize("name", ["reply", "reply with the largest numbers"])
+def test_a_reply_travels_byte_for_byte(name: str) -> None:
+    row = VECTORS["probes"][name]
     reply = ProbeReply(
-        VECTORS["term"],
+        row["term"],
         party_tag(row["sender"]),
         row["nonce"],
         row["own_sent_ns"],
@@ -86,11 +98,44 @@ def test_probes_travel_byte_for_byte() -> None:
     )
     assert encode_reply(reply, RING).hex() == row["hex"]
     assert decode_reply(bytes.fromhex(row["hex"]), RING) == reply
-    assert len(encode_reply(reply, RING)) <= len(encode_request(request, RING))
+    assert len(row["hex"]) <= len(VECTORS["probes"]["request"]["hex"])
+
+
+@pytest.mark.parametrize("row", named(VECTORS["listens"]["good"]))
+def test_listens_travel_byte_for_byte(row: dict[str, Any]) -> None:
+    request = ListenRequest(
+        term=row["term"],
+        sender=party_tag(row["sender"]),
+        clock_id=bytes.fromhex(row["clock_id"]),
+        own_ns=row["own_ns"],
+        lease_ms=row["lease_ms"],
+    )
+    assert encode_listen(request, RING).hex() == row["hex"]
+    assert decode_listen(bytes.fromhex(row["hex"]), RING) == request
 
 
 @pytest.mark.parametrize("case", named(VECTORS["probes"]["refused_requests"]))
-def test_refused_probes_have_their_reason(case: dict[str, Any]) -> None:
-    with pytest.raises(Refused) as caught:
-        decode_request(bytes.fromhex(case["hex"]), RING)
-    assert caught.value.reason.value == case["reason"]
+def test_refused_requests_have_their_reason(case: dict[str, Any]) -> None:
+    assert_refused(case, decode_request)
+
+
+@pytest.mark.parametrize("case", named(VECTORS["probes"]["refused_replies"]))
+def test_refused_replies_have_their_reason(case: dict[str, Any]) -> None:
+    assert_refused(case, decode_reply)
+
+
+@pytest.mark.parametrize("case", named(VECTORS["listens"]["refused"]))
+def test_refused_listens_have_their_reason(case: dict[str, Any]) -> None:
+    assert_refused(case, decode_listen)
+
+
+def test_forged_later_terms_push_no_key_out_of_a_ring() -> None:
+    ring, good = KeyRing(SECRET, RING.session_id, RING.lowest_term), VECTORS["beacons"][0]["hex"]
+    open_beacon(bytes.fromhex(good), ring)
+    known = dict(ring._known)
+    [forged] = [c for c in VECTORS["refused_beacons"] if c["name"] == "a forged later term"]
+    [unsigned] = [c for c in VECTORS["refused_beacons"] if c["name"] == "a later term, not signed"]
+    for case in (forged, unsigned):
+        assert_refused(case, lambda data, _: open_beacon(data, ring))
+    assert list(known) == [RING.lowest_term]
+    assert ring._known == known

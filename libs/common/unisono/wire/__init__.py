@@ -3,10 +3,11 @@
 ``docs/protocol.md`` is normative; ``tests/vectors`` holds byte-exact examples of it.
 """
 
-from unisono.wire.beacon import Beacon, BeaconState, decode_beacon, encode_beacon, open_beacon
+from unisono.wire.beacon import Beacon, BeaconState, encode_beacon, open_beacon
 from unisono.wire.fingerprint import playlist_fingerprint
 from unisono.wire.judge import BeaconJudge, Verdict, first_seq
 from unisono.wire.keys import KeyRing, derive_key, key_id
+from unisono.wire.listen import ListenRequest, decode_listen, encode_listen
 from unisono.wire.probe import (
     ProbeReply,
     ProbeRequest,
@@ -23,16 +24,18 @@ __all__ = [
     "BeaconJudge",
     "BeaconState",
     "KeyRing",
+    "ListenRequest",
     "ProbeReply",
     "ProbeRequest",
     "Reason",
     "Refused",
     "Verdict",
-    "decode_beacon",
+    "decode_listen",
     "decode_reply",
     "decode_request",
     "derive_key",
     "encode_beacon",
+    "encode_listen",
     "encode_reply",
     "encode_request",
     "first_seq",

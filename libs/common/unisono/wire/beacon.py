@@ -1,39 +1,46 @@
 """Beacon v1: what the master says of the phase, some 20 times per second.
 
-A msgpack map of twelve fields with small integers as keys, in rising order, in the one
+A msgpack map of thirteen fields with small integers as keys, in rising order, in the one
 canonical encoding; the signature is its last value and covers every byte before it.
+
+Because the encoding is canonical, what tells a stranger's bytes from ours lies at known places:
+version, session and term from the front, key id and signature from the end. They are compared
+there, and msgpack only ever reads what was signed with our key: a forged beacon costs a few µs.
 """
 
-import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final
 
 import msgpack
 
-from unisono.core.units import MasterNs, ms_to_ns, ns_to_ms
+from unisono.core.units import NS_PER_MS, MasterNs, ns_to_ms
 from unisono.wire.fingerprint import FINGERPRINT_BYTES
-from unisono.wire.keys import (
-    KEY_ID_BYTES,
-    MAX_TERM,
-    SIGNATURE_BYTES,
-    KeyRing,
-    check_signature,
-    key_id,
-    sign,
-)
+from unisono.wire.keys import KEY_ID_BYTES, MAX_TERM, SIGNATURE_BYTES, KeyRing, key_id, sign
 from unisono.wire.refusal import Reason, Refused
 
 BEACON_VERSION: Final = 1
 MAX_BEACON_BYTES: Final = 255
 MAX_ID_BYTES: Final = 64
 MAX_SEQ: Final = 2**63 - 1
+CLOCK_ID_BYTES: Final = 8
 # About 300 years: far beyond any uptime or countdown, far within a float's whole numbers.
 MAX_TIME_MS: Final = 1e13
 MAX_SPEED: Final = 16.0
 
-_FIELDS: Final = 12
-_HEAD: Final = bytes((0x80 | _FIELDS,))
+_FIELDS: Final = 13
+# Map head, key 1 and version: how every beacon of this version begins.
+_HEAD: Final = bytes((0x80 | _FIELDS, 1, BEACON_VERSION))
+# The heads of the last two fields, each a key and a bin 8 of fixed size, and where they lie.
+_KEY_ID_HEAD: Final = bytes((_FIELDS - 1, 0xC4, KEY_ID_BYTES))
+_SIGNATURE_HEAD: Final = bytes((_FIELDS, 0xC4, SIGNATURE_BYTES))
+_SIGNATURE_AT: Final = -SIGNATURE_BYTES
+_KEY_ID_END: Final = _SIGNATURE_AT - len(_SIGNATURE_HEAD)
+_KEY_ID_AT: Final = _KEY_ID_END - KEY_ID_BYTES
+_TAIL_AT: Final = _KEY_ID_AT - len(_KEY_ID_HEAD)
+# A msgpack uint behind its head: how many bytes, and the least value that needs so many.
+_UINTS: Final = {0xCC: (1, 2**7), 0xCD: (2, 2**8), 0xCE: (4, 2**16), 0xCF: (8, 2**32)}
 
 
 class BeaconState(StrEnum):
@@ -44,20 +51,22 @@ class BeaconState(StrEnum):
     STOPPED = "stopped"
 
 
-_STATES: Final = tuple(BeaconState)
+_STATES: Final = {state.value: state for state in BeaconState}
 
 
 @dataclass(frozen=True, slots=True)
 class Beacon:
     """The phase at one instant of the master's clock.
 
-    ``sent_ns`` and ``phase_ns`` travel as milliseconds in 64-bit floats: exact to 1 ns for
-    clocks below about 100 days. ``phase_ns`` is negative while the start is still to come.
+    ``clock_id`` names that clock: the same for as long as it runs on. ``sent_ns`` and
+    ``phase_ns`` travel as milliseconds in 64-bit floats: exact to 1 ns for clocks below about
+    100 days. ``phase_ns`` is negative while the start is still to come.
     """
 
     session_id: str
     term: int
     master_device_id: str
+    clock_id: bytes
     seq: int
     sent_ns: MasterNs
     phase_ns: int
@@ -67,27 +76,63 @@ class Beacon:
 
 
 def encode_beacon(beacon: Beacon, key: bytes) -> bytes:
-    """The signed bytes; `Refused` (FIELD or SIZE) when a value cannot travel."""
+    """The signed bytes; `Refused` (FIELD) when a value cannot travel."""
     body = _pack_body(beacon, key_id(key))
-    data = body + sign(key, body)
-    if len(data) > MAX_BEACON_BYTES:
-        raise Refused(Reason.SIZE, f"{len(data)} bytes; the ids are too long")
-    return data
-
-
-def decode_beacon(data: bytes, key: bytes) -> Beacon:
-    """The beacon in ``data``, verified under ``key``; `Refused` says why not."""
-    beacon, named_key_id = _unpack(data)
-    check_signature(key, named_key_id, data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:])
-    return beacon
+    return body + sign(key, body)
 
 
 def open_beacon(data: bytes, keys: KeyRing) -> Beacon:
-    """As `decode_beacon`, with the key that the beacon's own session and term ask for."""
-    beacon, named_key_id = _unpack(data)
-    key = keys.key_of(beacon.session_id, beacon.term)
-    check_signature(key, named_key_id, data[:-SIGNATURE_BYTES], data[-SIGNATURE_BYTES:])
+    """The beacon in ``data``, of the session and secret of ``keys``; `Refused` says why not."""
+    if not 0 < len(data) <= MAX_BEACON_BYTES:
+        raise Refused(Reason.SIZE, f"{len(data)} bytes")
+    front = _front(keys.session_id)
+    if not data.startswith(front):
+        raise _stranger(data)
+    if (
+        data[_TAIL_AT:_KEY_ID_AT] != _KEY_ID_HEAD
+        or data[_KEY_ID_END:_SIGNATURE_AT] != _SIGNATURE_HEAD
+    ):
+        raise Refused(Reason.MALFORMED, "no key id and signature at its end")
+    body, named_key_id = data[:_SIGNATURE_AT], data[_KEY_ID_AT:_KEY_ID_END]
+    keys.verify(_term(data, len(front)), named_key_id, body, data[_SIGNATURE_AT:])
+    beacon = _beacon(_values(data))
+    # One beacon, one encoding: also the one that says that what was compared is what was read.
+    if _pack_body(beacon, named_key_id) != body:
+        raise Refused(Reason.MALFORMED, "not in canonical form")
     return beacon
+
+
+@lru_cache(maxsize=8)  # one session a process, in tests a few
+def _front(session_id: str) -> bytes:
+    """How every beacon of a session begins, up to the key of the term."""
+    return _HEAD + b"\x02" + bytes(msgpack.packb(session_id)) + b"\x03"
+
+
+def _stranger(data: bytes) -> Refused:
+    """Why bytes that do not begin as our session's do are not ours."""
+    if data.startswith(_HEAD):
+        return Refused(Reason.FOREIGN_SESSION)
+    if len(data) < len(_HEAD) or data[0] & 0xF0 != 0x80 or data[1] != _HEAD[1] or data[2] > 0x7F:
+        return Refused(Reason.MALFORMED, "not a beacon")
+    if data[2] != BEACON_VERSION:
+        return Refused(Reason.VERSION, f"version {data[2]}")
+    return Refused(Reason.FIELD, "fields missing or unknown")
+
+
+def _term(data: bytes, at: int) -> int:
+    """The term in its canonical form at ``at``; the tail that lies behind it was seen."""
+    head = data[at]
+    if head < 0x80:
+        return head
+    if (form := _UINTS.get(head)) is None:
+        raise Refused(Reason.FIELD, "the term is no number")
+    size, least = form
+    term = int.from_bytes(data[at + 1 : at + 1 + size], "big")
+    if term < least:
+        raise Refused(Reason.MALFORMED, "the term is not in its shortest form")
+    if term > MAX_TERM:
+        raise Refused(Reason.FIELD, "term out of range")
+    return term
 
 
 def _pack_body(beacon: Beacon, named_key_id: bytes) -> bytes:
@@ -98,6 +143,7 @@ def _pack_body(beacon: Beacon, named_key_id: bytes) -> bytes:
         beacon.session_id,
         beacon.term,
         beacon.master_device_id,
+        beacon.clock_id,
         beacon.seq,
         ns_to_ms(beacon.sent_ns),
         ns_to_ms(beacon.phase_ns),
@@ -105,91 +151,80 @@ def _pack_body(beacon: Beacon, named_key_id: bytes) -> bytes:
         beacon.state.value,
         beacon.playlist,
         named_key_id,
+        bytes(SIGNATURE_BYTES),
     )
-    return _pack_values(values)
-
-
-def _pack_values(values: tuple[Any, ...]) -> bytes:
-    pack = msgpack.Packer(use_bin_type=True, autoreset=False)
-    for number, value in enumerate(values, start=1):
-        pack.pack(number)
-        pack.pack(value)
-    pack.pack(_FIELDS)
-    # The head of a bin 8 value of 16 bytes: its content, the signature, ends the message.
-    return _HEAD + bytes(pack.bytes()) + bytes((0xC4, SIGNATURE_BYTES))
-
-
-def _unpack(data: bytes) -> tuple[Beacon, bytes]:
-    """Fields and key id of a well-formed beacon, its signature not yet verified."""
-    if not 0 < len(data) <= MAX_BEACON_BYTES:
-        raise Refused(Reason.SIZE, f"{len(data)} bytes")
-    values = _values(data)
-    beacon = _beacon(values)
-    _check(beacon)
-    if _pack_values(tuple(values[:-1])) + values[-1] != data:
-        raise Refused(Reason.MALFORMED, "not in canonical form")
-    return beacon, values[-2]
+    return bytes(msgpack.packb(dict(enumerate(values, start=1))))[:_SIGNATURE_AT]
 
 
 def _values(data: bytes) -> list[Any]:
-    """The twelve values in order, their types checked."""
+    """The values in order, their types checked."""
     try:
         pairs = msgpack.unpackb(
             data, raw=False, strict_map_key=False, object_pairs_hook=tuple, max_ext_len=0
         )
     except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
         raise Refused(Reason.MALFORMED, str(error)) from None
-    if type(pairs) is not tuple or not pairs or type(pairs[0]) is not tuple:
-        raise Refused(Reason.MALFORMED, "not a map")
-    if pairs[0][0] == 1 and type(pairs[0][1]) is int and pairs[0][1] != BEACON_VERSION:
-        raise Refused(Reason.VERSION, f"version {pairs[0][1]}")
-    if [number for number, _ in pairs] != list(range(1, _FIELDS + 1)):
+    if [number for number, _ in pairs] != _NUMBERS:
         raise Refused(Reason.FIELD, "fields unknown, missing, repeated or out of order")
     values = [value for _, value in pairs]
-    for number, (value, kind) in enumerate(zip(values, _KINDS, strict=True), start=1):
-        if type(value) is not kind:
-            raise Refused(Reason.FIELD, f"field {number} is not of type {kind.__name__}")
+    if [type(value) for value in values] != _KINDS:
+        raise Refused(Reason.FIELD, "a field of a wrong type")
     return values
 
 
-_KINDS: Final = (int, str, int, str, int, float, float, float, str, bytes, bytes, bytes)
+_NUMBERS: Final = list(range(1, _FIELDS + 1))
+_KINDS: Final = [int, str, int, str, bytes, int, float, float, float, str, bytes, bytes, bytes]
 
 
 def _beacon(values: list[Any]) -> Beacon:
-    _, session_id, term, master, seq, sent_ms, phase_ms, speed, state, playlist, kid, mac = values
-    for name, value_ms in (("sent", sent_ms), ("phase", phase_ms)):
-        if not math.isfinite(value_ms) or abs(value_ms) > MAX_TIME_MS:
-            raise Refused(Reason.FIELD, f"{name} out of range")
+    _, session_id, term, master, clock_id, seq, sent_ms, phase_ms, speed, state, playlist, *_ = (
+        values
+    )
     if state not in _STATES:
         raise Refused(Reason.FIELD, "unknown state")
-    if len(kid) != KEY_ID_BYTES or len(mac) != SIGNATURE_BYTES:
-        raise Refused(Reason.FIELD, "key id or signature of a wrong length")
     return Beacon(
         session_id=session_id,
         term=term,
         master_device_id=master,
+        clock_id=clock_id,
         seq=seq,
-        sent_ns=MasterNs(ms_to_ns(sent_ms)),
-        phase_ns=ms_to_ns(phase_ms),
+        sent_ns=MasterNs(_nearest_ns(sent_ms)),
+        phase_ns=_nearest_ns(phase_ms),
         speed=speed,
-        state=BeaconState(state),
+        state=_STATES[state],
         playlist=playlist,
     )
+
+
+def _nearest_ns(value_ms: float) -> int:
+    """The whole ns nearest to ``value_ms``, without a float's rounding in between.
+
+    So `ns_to_ms` of it is the same float again wherever one came from `ns_to_ms`.
+    """
+    if not abs(value_ms) <= MAX_TIME_MS:  # nor a NaN
+        raise Refused(Reason.FIELD, "a time out of range")
+    over, under = value_ms.as_integer_ratio()
+    return (2 * over * NS_PER_MS + under) // (2 * under)
 
 
 def _check(beacon: Beacon) -> None:
     """Ranges, for both directions; `Refused` as FIELD."""
     for name, text in (("session", beacon.session_id), ("master", beacon.master_device_id)):
-        if not 0 < len(text.encode(errors="surrogatepass")) <= MAX_ID_BYTES:
-            raise Refused(Reason.FIELD, f"{name} id must have 1 to {MAX_ID_BYTES} bytes")
-    limit_ns = round(MAX_TIME_MS) * 1_000_000
+        try:
+            size = len(text.encode())
+        except UnicodeEncodeError:
+            size = 0
+        if not 0 < size <= MAX_ID_BYTES:
+            raise Refused(Reason.FIELD, f"{name} id must have 1 to {MAX_ID_BYTES} bytes of UTF-8")
+    limit_ns = round(MAX_TIME_MS) * NS_PER_MS
     fit = (
-        0 <= beacon.term <= MAX_TERM,
-        0 <= beacon.seq <= MAX_SEQ,
-        0 <= beacon.sent_ns <= limit_ns,
-        -limit_ns <= beacon.phase_ns <= limit_ns,
-        math.isfinite(beacon.speed) and 0 < beacon.speed <= MAX_SPEED,
-        len(beacon.playlist) == FINGERPRINT_BYTES,
+        0 <= beacon.term <= MAX_TERM
+        and len(beacon.clock_id) == CLOCK_ID_BYTES
+        and 0 <= beacon.seq <= MAX_SEQ
+        and 0 <= beacon.sent_ns <= limit_ns
+        and -limit_ns <= beacon.phase_ns <= limit_ns
+        and 0 < beacon.speed <= MAX_SPEED
+        and len(beacon.playlist) == FINGERPRINT_BYTES
     )
-    if not all(fit):
-        raise Refused(Reason.FIELD, "a number out of range, or a fingerprint of a wrong length")
+    if not fit:
+        raise Refused(Reason.FIELD, "a number out of range, or an id of a wrong length")

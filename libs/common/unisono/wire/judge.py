@@ -2,9 +2,11 @@
 
 A beacon fits when it lies on the line that the accepted ones before it drew: the sender's
 clock moves as ours does, the phase moves with the sender's clock. One that does not fit is
-refused. But what has really changed (the master's device was started again, its timeline was
-set anew) must not be refused for ever: beacons that contradict the past and agree among
-themselves, ``CONVINCED_AFTER`` in a row over ``CONVINCED_NS``, become the new line.
+refused. But what has really changed must not be refused for ever. A clock that began again (the
+master's device was started again) has another name, ``clock_id``: that is believed at once. What
+moves under the same name (its machine slept, its timeline was set anew) has to convince: beacons
+that contradict the past and agree among themselves, ``CONVINCED_AFTER`` in a row over
+``CONVINCED_NS``, become the new line.
 """
 
 from collections import deque
@@ -52,8 +54,8 @@ class Verdict:
     """``refused`` is None for a beacon that counts.
 
     ``lost`` is how many numbers were passed over since the newest one. ``new_term``: the first
-    beacon of a term; ``new_clock``: the sender's clock was found to have been moved (its device
-    was started again), all that was known of it is void.
+    beacon of a term; ``new_clock``: the clock of the sender, known already, began again or was
+    moved: all that was known of it is void.
     """
 
     refused: Reason | None = None
@@ -81,29 +83,30 @@ class BeaconJudge:
         """Decide on one beacon, and learn from it when it counts."""
         newest = self._newest
         if beacon.term >= self._lowest_term and (newest is None or beacon.term > newest.term):
-            same = newest is not None and beacon.master_device_id == newest.master_device_id
-            moved = same and self._moved(beacon, received_ns)
+            known = newest is not None and beacon.master_device_id == newest.master_device_id
+            new_clock = known and self._has_new_clock(beacon, received_ns)
             self._accept(beacon, received_ns, fresh=True)
-            return Verdict(new_term=True, new_clock=moved)
+            return Verdict(new_term=True, new_clock=new_clock)
         if newest is None:
             return Verdict(Reason.OLD_TERM)
         if (disorder := self._disorder(beacon, newest)) is not None:
             return Verdict(disorder)
         gap = beacon.seq - newest.seq
         lost = gap - 1 if gap < RESTART_GAP else 0
-        contradiction = self._contradiction(beacon, received_ns, newest)
-        if contradiction is None:
-            self._accept(beacon, received_ns, fresh=False)
-            return Verdict(lost=lost)
-        if not self._convinced_by(beacon, received_ns):
-            return Verdict(contradiction)
-        moved = self._moved(beacon, received_ns)
+        if beacon.clock_id == newest.clock_id:
+            contradiction = self._contradiction(beacon, received_ns, newest)
+            if contradiction is None:
+                self._accept(beacon, received_ns, fresh=False)
+                return Verdict(lost=lost)
+            if not self._convinced_by(beacon, received_ns):
+                return Verdict(contradiction)
+        new_clock = self._has_new_clock(beacon, received_ns)
         self._accept(beacon, received_ns, fresh=True)
-        return Verdict(lost=lost, new_clock=moved)
+        return Verdict(lost=lost, new_clock=new_clock)
 
     def is_other_clock(self, master_ns: MasterNs, own_ns: OwnNs, *, doubt_ns: int) -> bool:
         """Whether ``master_ns``, read at ``own_ns`` (± ``doubt_ns``), is of another clock than
-        the accepted beacons: what a probe says of it must wait until beacons have convinced.
+        the accepted beacons: what a probe, which names no clock, says of it must wait for beacons.
         """
         if self._newest is None:
             return False
@@ -111,9 +114,10 @@ class BeaconJudge:
         apart_ns = abs((master_ns - own_ns) - self._lead_ns)
         return apart_ns > MAX_SOONER_NS + doubt_ns + leeway_ns
 
-    def _moved(self, beacon: Beacon, received_ns: OwnNs) -> bool:
-        """Whether the clock of the sender, known already, was set anew."""
-        return self.is_other_clock(beacon.sent_ns, received_ns, doubt_ns=0)
+    def _has_new_clock(self, beacon: Beacon, received_ns: OwnNs) -> bool:
+        """Whether the clock of the sender, known already, has another name or was moved."""
+        renamed = self._newest is not None and beacon.clock_id != self._newest.clock_id
+        return renamed or self.is_other_clock(beacon.sent_ns, received_ns, doubt_ns=0)
 
     def _disorder(self, beacon: Beacon, newest: Beacon) -> Reason | None:
         """Term, master and number: what holds whatever the clocks say."""
@@ -149,7 +153,7 @@ class BeaconJudge:
         leeway_ns = scale_ppb(max(0, silence_ns), FORGET_PPB)
         sooner_ns = (beacon.sent_ns - received_ns) - self._lead_ns
         if sooner_ns < -MAX_HELD_BACK_NS - leeway_ns:
-            # Minutes are no delay of a network: the sender's clock has begun again.
+            # Minutes are no delay of a network: the sender's clock stood still, as in a sleep.
             jumped = sooner_ns < -60 * NS_PER_S
             return Reason.CLOCK_JUMP if jumped else Reason.LATE
         if sooner_ns > MAX_SOONER_NS + leeway_ns or beacon.sent_ns <= newest.sent_ns:

@@ -1,9 +1,8 @@
 """Keys and signatures: one key for each term, derived from the session's secret."""
 
 import hmac
-from collections import OrderedDict
-from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 
 from unisono.wire.refusal import Reason, Refused
 
@@ -14,7 +13,7 @@ SIGNATURE_BYTES = 16
 MAX_TERM = 2**63 - 1
 MIN_SECRET_BYTES = 16
 
-# A ring remembers the keys of a few terms: forged terms must not fill the memory.
+# The present term, and one or two on either side of a change of master.
 _REMEMBERED_TERMS = 4
 
 
@@ -28,7 +27,6 @@ def derive_key(secret: bytes, session_id: str, term: int) -> bytes:
     return hmac.digest(secret, message, "sha256")
 
 
-@lru_cache(maxsize=16)
 def key_id(key: bytes) -> bytes:
     """4 bytes that name a key without giving it away; they tell a wrong key from a forgery."""
     return hmac.digest(key, KEY_ID_LABEL, "sha256")[:KEY_ID_BYTES]
@@ -39,24 +37,25 @@ def sign(key: bytes, message: bytes) -> bytes:
     return hmac.digest(key, message, "sha256")[:SIGNATURE_BYTES]
 
 
-def check_signature(key: bytes, named_key_id: bytes, message: bytes, signature: bytes) -> None:
-    """Compare in constant time; `Refused` as UNKNOWN_KEY or SIGNATURE."""
-    if not hmac.compare_digest(named_key_id, key_id(key)):
-        raise Refused(Reason.UNKNOWN_KEY, "another secret, or another term's key")
-    if not hmac.compare_digest(signature, sign(key, message)):
-        raise Refused(Reason.SIGNATURE, "the bytes were changed, or the sender has no key")
-
-
 def session_tag(session_id: str) -> bytes:
     """8 bytes that stand for a session's id where a message must have a fixed size."""
     return sha256(b"session\0" + session_id.encode()).digest()[:8]
+
+
+class _TermKey(NamedTuple):
+    """The key of one term, and the 4 bytes that name it."""
+
+    key: bytes
+    key_id: bytes
 
 
 class KeyRing:
     """The keys of one session: any term from ``lowest_term`` on.
 
     The session's secret is enough for the key of a later term, so that a message of a new
-    master can be verified before the cloud has told of the new term.
+    master can be verified before the cloud has told of the new term. Such a key is derived anew
+    for each message that claims the term, and kept once one was really signed with it: forged
+    terms cost two short HMACs each, and never push a key in use out of the memory.
     """
 
     def __init__(self, secret: bytes, session_id: str, lowest_term: int) -> None:
@@ -64,20 +63,33 @@ class KeyRing:
         self.session_tag = session_tag(session_id)
         self.lowest_term = lowest_term
         self._secret = secret
-        self._keys: OrderedDict[int, bytes] = OrderedDict()
-
-    def key_of(self, session_id: str, term: int) -> bytes:
-        """The key of ``term``; `Refused` when the session is another or the term is past."""
-        if session_id != self.session_id:
-            raise Refused(Reason.FOREIGN_SESSION, session_id)
-        return self.key_of_term(term)
+        self._known: dict[int, _TermKey] = {}
 
     def key_of_term(self, term: int) -> bytes:
-        """The key of ``term``; `Refused` when that term is past."""
+        """The key to sign with in ``term``; `Refused` when that term is past."""
+        found = self._find(term)
+        self._keep(term, found)
+        return found.key
+
+    def verify(self, term: int, named_key_id: bytes, message: bytes, signature: bytes) -> None:
+        """Compare in constant time; `Refused` as OLD_TERM, UNKNOWN_KEY or SIGNATURE."""
+        found = self._find(term)
+        if not hmac.compare_digest(named_key_id, found.key_id):
+            raise Refused(Reason.UNKNOWN_KEY, "another secret, or another term's key")
+        if not hmac.compare_digest(signature, sign(found.key, message)):
+            raise Refused(Reason.SIGNATURE, "the bytes were changed, or the sender has no key")
+        self._keep(term, found)
+
+    def _find(self, term: int) -> _TermKey:
         if term < self.lowest_term:
             raise Refused(Reason.OLD_TERM, f"term {term}, now {self.lowest_term}")
-        if (key := self._keys.get(term)) is None:
-            key = self._keys[term] = derive_key(self._secret, self.session_id, term)
-            if len(self._keys) > _REMEMBERED_TERMS:
-                self._keys.popitem(last=False)
-        return key
+        if (known := self._known.get(term)) is not None:
+            return known
+        key = derive_key(self._secret, self.session_id, term)
+        return _TermKey(key, key_id(key))
+
+    def _keep(self, term: int, found: _TermKey) -> None:
+        if term not in self._known:
+            if len(self._known) >= _REMEMBERED_TERMS:
+                del self._known[next(iter(self._known))]
+            self._known[term] = found

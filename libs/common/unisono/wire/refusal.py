@@ -27,6 +27,9 @@ class Refused(Exception):  # noqa: N818 - it says what happened
     """A message that is not used. ``reason`` is for the counters, ``detail`` for the log."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(f"{reason}: {detail}" if detail else str(reason))
+        super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:  # put together when asked for only: a flood is counted, not read
+        return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
