@@ -22,9 +22,15 @@ from services.cloud_bridge.errors import (
     CloudRejected,
 )
 from services.cloud_bridge.holding import Holding
-from services.cloud_bridge.report import Observed, heartbeat_body, status_body
+from services.cloud_bridge.report import (
+    LinkObserved,
+    Observed,
+    heartbeat_body,
+    lan_body,
+    status_body,
+)
 from unisono.bus import Publisher, topics
-from unisono.bus.topics import CloudStats, DriftSample
+from unisono.bus.topics import CloudStats, DriftSample, LinkStats
 from unisono.config import ConfigError, Flags, Settings, load_flags
 from unisono.core.cadence import Call, interval_s, next_wait_s, situation
 from unisono.core.commands import AckOutcome, Command
@@ -68,6 +74,7 @@ class Bridge:
         self._clock = clock
         self._holding = Holding(settings.device_id, state, publisher)
         self._observed = Observed()
+        self._link = LinkObserved()
         self._version = version("unisono")
         self._boot_id = boot_id
         self._acked_seq = 0
@@ -99,6 +106,10 @@ class Bridge:
     def hear(self, sample: DriftSample) -> None:
         """A sample of the corrector."""
         self._observed.hear(sample, self._clock.own_ns())
+
+    def hear_link(self, stats: LinkStats) -> None:
+        """A report of the beacon process."""
+        self._link.hear(stats, self._clock.own_ns())
 
     def stats(self) -> CloudStats:
         """The counters, for the bus."""
@@ -174,8 +185,10 @@ class Bridge:
 
     async def _status(self) -> float | None:
         drifts = self._observed.take()
-        sample = self._observed.last(self._clock.own_ns())
-        body = status_body(self._settings.device_id, self.desired, sample, drifts)
+        now_own_ns = self._clock.own_ns()
+        sample = self._observed.last(now_own_ns)
+        lan = lan_body(self._link, sample, now_own_ns)
+        body = status_body(self._settings.device_id, self.desired, sample, drifts, lan)
         try:
             hint = await self._counted(Call.STATUS, self._client.status(body))
         except CloudError:

@@ -6,14 +6,14 @@ import sys
 from services.cloud_bridge.bridge import Bridge
 from services.cloud_bridge.client import CloudClient
 from unisono.bus import Bus, topics
-from unisono.bus.topics import DriftSample, Owner
+from unisono.bus.topics import DriftSample, LinkStats, Owner
 from unisono.config import load_flags, load_settings
 from unisono.runtime import SystemClock, repeat, run_daemon, set_log_level
 from unisono.runtime.boot import boot_id
 from unisono.state import LocalState
 
 BEAT_S = 1.0
-# Drift is summed up for the cloud every few seconds: reading it in batches halves our CPU.
+# What is heard goes to the cloud every few seconds: reading it in batches halves our CPU.
 READ_EVERY_S = 1.0
 
 
@@ -26,7 +26,7 @@ async def serve() -> None:
     client = CloudClient(settings.control_url, settings.device_id, secret)
     bus = Bus(settings.bus_dir)
     publisher = bus.publisher(Owner.CLOUD_BRIDGE)
-    subscriber = bus.subscriber((topics.DRIFT,), every_s=READ_EVERY_S)
+    subscriber = bus.subscriber((topics.DRIFT, topics.LINK), every_s=READ_EVERY_S)
     clock = SystemClock()
     bridge = Bridge(
         settings,
@@ -42,6 +42,8 @@ async def serve() -> None:
         async for _, message in subscriber:
             if isinstance(message, DriftSample):
                 bridge.hear(message)
+            elif isinstance(message, LinkStats):
+                bridge.hear_link(message)
 
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from unisono.bus.topics import DriftSample
+from unisono.bus.topics import DriftSample, LinkStats
 from unisono.core.mode import Mode
 from unisono.core.session import Desired, Role
 from unisono.core.summary import summarise_ms
@@ -14,8 +14,11 @@ from unisono.core.units import NS_PER_S, OwnNs, ns_to_ms
 
 # Samples kept while the cloud is away: at 5 Hz a quarter of an hour; then the oldest go.
 MAX_SAMPLES = 4500
-# The corrector speaks several times a second; silent for so long, it is gone.
+# The corrector speaks several times a second, the beacon process once; silent for so long, it is
+# gone.
 STALE_NS = 5 * NS_PER_S
+# Loss is told of the last minute: over a day's counters no outage would show.
+LOSS_REPORTS = 60
 
 
 # The session and term of a device that has none.
@@ -77,6 +80,73 @@ class Observed:
         return _NOTHING if self._last is None else (self._last.session_id, self._last.term)
 
 
+class LinkObserved:
+    """What the beacon process told lately."""
+
+    def __init__(self) -> None:
+        self._reports: deque[LinkStats] = deque(maxlen=LOSS_REPORTS + 1)
+        self._heard_own_ns = OwnNs(0)
+
+    def hear(self, stats: LinkStats, now_own_ns: OwnNs) -> None:
+        """Note one report; counters that went back are those of a process started anew."""
+        if self._reports and _went_back(self._reports[-1], stats):
+            self._reports.clear()
+        self._reports.append(stats)
+        self._heard_own_ns = now_own_ns
+
+    def last(self, now_own_ns: OwnNs) -> LinkStats | None:
+        """The newest report; None when there is none, or it is stale."""
+        if not self._reports or now_own_ns - self._heard_own_ns > STALE_NS:
+            return None
+        return self._reports[-1]
+
+    def lost_ratio_by_path(self) -> dict[str, float]:
+        """The share of the last minute's beacons that each path lost; not of those unused."""
+        if not self._reports:
+            return {}
+        first, last = self._reports[0], self._reports[-1]
+        ratios: dict[str, float] = {}
+        for path in {*last.copies_by_path, *last.lost_by_path}:
+            came = last.copies_by_path.get(path, 0) - first.copies_by_path.get(path, 0)
+            lost = last.lost_by_path.get(path, 0) - first.lost_by_path.get(path, 0)
+            if came + lost > 0:
+                ratios[path] = round(lost / (came + lost), 4)
+        return ratios
+
+
+def _went_back(before: LinkStats, after: LinkStats) -> bool:
+    return any(
+        now.get(path, 0) < count
+        for then, now in (
+            (before.copies_by_path, after.copies_by_path),
+            (before.lost_by_path, after.lost_by_path),
+        )
+        for path, count in then.items()
+    )
+
+
+def lan_body(
+    observed: LinkObserved, sample: DriftSample | None, now_own_ns: OwnNs
+) -> dict[str, Any] | None:
+    """Whether the LAN is active, and how well it does; None when the beacon process is silent."""
+    stats = observed.last(now_own_ns)
+    if stats is None:
+        return None
+    return {
+        "active": sample is not None and sample.mode is Mode.LAN,
+        "path": stats.path,
+        "beacons_received": stats.received,
+        "beacons_lost": stats.lost,
+        "bound_ms": _ms(stats.bound_ns),
+        "rtt_ms": _ms(stats.rtt_ns),
+        "lost_ratio_by_path": observed.lost_ratio_by_path(),
+    }
+
+
+def _ms(value_ns: int | None) -> float | None:
+    return None if value_ns is None else round(ns_to_ms(value_ns), 4)
+
+
 def heartbeat_body(
     *,
     address: str,
@@ -106,7 +176,11 @@ def heartbeat_body(
 
 
 def status_body(
-    device_id: str, desired: Desired | None, sample: DriftSample | None, drifts: Drifts
+    device_id: str,
+    desired: Desired | None,
+    sample: DriftSample | None,
+    drifts: Drifts,
+    lan: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """The body of *sync status runtime*; drifts of another session or term are left out."""
     session = None if desired is None else desired.session
@@ -118,6 +192,7 @@ def status_body(
         "term": 0 if session is None else session.term,
         "role": role.value,
         "drift_ms": msgspec.to_builtins(summarise_ms(drifts_ms)),
+        "lan": lan,
     }
     if sample is not None:
         body |= {

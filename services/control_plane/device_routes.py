@@ -33,6 +33,7 @@ from unisono.state.records import (
     DeviceRecord,
     DriftFigures,
     HeartbeatReport,
+    LanFigures,
     RuntimeReport,
 )
 
@@ -112,8 +113,9 @@ async def status(asked: models.StatusRequest, device: Device) -> models.SessionH
 
     site = await _settle(device, decide)
     fields = asked.model_dump()
-    drift = DriftFigures(**fields.pop("drift_ms"))
-    report = RuntimeReport(at_ms=now_ms, drift_ms=drift, **fields)
+    drift, lan = DriftFigures(**fields.pop("drift_ms")), fields.pop("lan")
+    figures = None if lan is None else LanFigures(**lan)
+    report = RuntimeReport(at_ms=now_ms, drift_ms=drift, lan=figures, **fields)
     device.call.batch.put(keys.STATUSES, device.device_id, report)
     return _hint(device, site)
 

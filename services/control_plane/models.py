@@ -16,6 +16,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Count = Annotated[int, Field(ge=0, le=MAX_NUMBER)]
 Term = Annotated[int, Field(ge=0, le=MAX_TERM)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Milliseconds = Annotated[float, Field(ge=0, le=MAX_NUMBER / 1e6, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+PathName = Annotated[str, Field(max_length=32)]
 
 
 class Model(BaseModel):
@@ -105,8 +108,25 @@ class Drift(Model):
     within_50ms_ratio: Number | None = Field(default=None, examples=[1.0])
 
 
+class Lan(Model):
+    """What the device's beacon process says of the LAN; its counters begin with that process."""
+
+    active: bool = Field(description="Whether its timing comes from the LAN now")
+    path: PathName = Field(default="", examples=["udp"], description='"": none, or it is master')
+    beacons_received: Count = Field(default=0, examples=[12000])
+    beacons_lost: Count = Field(default=0, examples=[3], description="By all paths together")
+    bound_ms: Milliseconds | None = Field(default=None, examples=[0.2])
+    rtt_ms: Milliseconds | None = Field(default=None, examples=[0.4])
+    lost_ratio_by_path: dict[PathName, Share] = Field(
+        default_factory=dict,
+        max_length=8,
+        examples=[{"udp": 0.01}],
+        description="Of the last minute, and only paths that were in use",
+    )
+
+
 class StatusRequest(Model):
-    """How a device plays."""
+    """How a device plays; ``lan`` is null when nothing is known of it."""
 
     session_id: Text = Field(default="", examples=["lobby-3f9a2c1d05"])
     term: Term = Field(default=0, examples=[1])
@@ -117,6 +137,7 @@ class StatusRequest(Model):
     speed: Number = Field(default=1.0, examples=[1.0])
     seeks: Count = Field(default=0, examples=[0])
     fault: str = Field(default="", max_length=1024)
+    lan: Lan | None = None
 
 
 class CommandBody(BaseModel):

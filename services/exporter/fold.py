@@ -23,10 +23,15 @@ SILENT_NS = 5 * NS_PER_S
 
 _READINGS = {
     DRIFT.name: (*(table.DRIFT, table.TERM, table.SPEED, table.PLAYER_FAULT, table.START_ERROR),),
-    LINK.name: (table.CLOCK_OFFSET, table.CLOCK_SKEW, table.CLOCK_BOUND, table.RTT),
+    LINK.name: (
+        *(table.CLOCK_OFFSET, table.CLOCK_SKEW, table.CLOCK_BOUND, table.RTT, table.BEACON_LATE),
+    ),
     CLOUD.name: (table.CLOUD_CONNECTED,),
 }
-_STATES = {DRIFT.name: (table.MODE, table.ROLE, table.PLAYER_STATE)}
+_STATES = {
+    DRIFT.name: (table.MODE, table.ROLE, table.PLAYER_STATE),
+    LINK.name: (table.BEACON_PATH,),
+}
 
 
 def _seconds(value_ns: int | None) -> float | None:
@@ -121,12 +126,18 @@ class Fold:
     def _link(self, stats: LinkStats) -> None:
         ledger = self._ledger
         ledger.absorb(table.SENT, stats.sent)
+        ledger.absorb(table.UNSENT, stats.unsent)
         ledger.absorb(table.RECEIVED, stats.received)
         ledger.absorb(table.LOST, stats.lost)
         ledger.absorb(table.PROBES_SENT, stats.probes_sent)
         ledger.absorb(table.PROBES_ANSWERED, stats.probes_answered)
         ledger.absorb_all(table.REFUSED, _single(stats.refused))
         ledger.absorb_all(table.RECEIVED_BY_PATH, _single(stats.received_by_path))
+        ledger.absorb_all(table.COPIES, _single(stats.copies_by_path))
+        ledger.absorb_all(table.LOST_BY_PATH, _single(stats.lost_by_path))
+        ledger.absorb_all(table.PATH_RESTARTS, _single(stats.restarts_by_path))
+        ledger.show(table.BEACON_PATH, stats.path or None)
+        ledger.set(table.BEACON_LATE, _seconds(stats.beat_late_ns))
         skew = None if stats.skew_ppb is None else stats.skew_ppb / PPB
         ledger.set(table.CLOCK_SKEW, skew)
         ledger.set(table.CLOCK_OFFSET, _seconds(stats.offset_ns))

@@ -1,6 +1,7 @@
 """The beacon process itself, two and three of them over loopback."""
 
 import asyncio
+import itertools
 import signal
 import time
 from collections.abc import Callable
@@ -196,11 +197,12 @@ async def test_beacons_that_contradict_the_session_are_refused(
 ) -> None:
     members = [make_member(name) for name in ("dev-a", "dev-b")]
     spec = make_spec(members, started_ago(10), term=3)
-    publisher = TcpPublisher(Endpoint("127.0.0.1", members[0].beacon_port))
+    publisher = TcpPublisher(lambda: Endpoint("127.0.0.1", members[0].beacon_port))
     beacon = Beacon(
         session_id=spec.session_id,
         term=3,
         master_device_id="dev-a",
+        clock_id=b"clock-id",
         seq=1,
         sent_ns=0,  # type: ignore[arg-type]
         phase_ns=0,
@@ -226,10 +228,10 @@ async def test_beacons_that_contradict_the_session_are_refused(
         await follower.start()
         await publisher.open()
         try:
+            frames = itertools.cycle(bad.values())
 
             def refused() -> bool:
-                for frame in bad.values():
-                    publisher.send(frame)
+                publisher.send(next(frames))  # one at a time: of a burst only the newest arrives
                 return follower.link is not None and set(bad) <= set(follower.link.refused)
 
             await follower.until(lambda _: refused())
@@ -263,7 +265,7 @@ async def test_a_port_in_use_is_one_sentence(
     short_dir: Path, redis_of: Callable[[int], str]
 ) -> None:
     members = [make_member("dev-a")]
-    squatter = TcpPublisher(Endpoint("127.0.0.1", members[0].beacon_port))
+    squatter = TcpPublisher(lambda: Endpoint("127.0.0.1", members[0].beacon_port))
     await squatter.open()
     try:
         async with beacon_devices(short_dir, members, redis_of) as (device,):

@@ -23,7 +23,7 @@ from tests.support.control_plane import ControlPlane, running_control_plane, sta
 from tests.support.fake_cloud import FakeCloud, always, fake_cloud, http, ok
 from tests.support.waiting import until
 from unisono.bus import Bus, MemoryBus, topics
-from unisono.bus.topics import CloudStats, DriftSample, Owner
+from unisono.bus.topics import CloudStats, DriftSample, LinkStats, Owner
 from unisono.config import Flags, Settings
 from unisono.core.commands import prepare
 from unisono.core.errors import UserError
@@ -154,6 +154,7 @@ async def test_drift_is_summed_up_for_the_cloud(cloud: ControlPlane) -> None:
         await until(lambda: link.count("heartbeat 200"))
         session = await start(cloud)
         await until(lambda: term_of(link) == 1)
+        link.bridge.hear_link(LinkStats(session["session_id"], 1, Role.MASTER, received=40))
         for drift_ns in (-1_000_000, 3_000_000, None):
             link.bridge.hear(
                 DriftSample(
@@ -181,6 +182,8 @@ async def test_drift_is_summed_up_for_the_cloud(cloud: ControlPlane) -> None:
         assert status["drift_ms"]["mean_abs"] == 2.0
         assert status["drift_ms"]["within_50ms_ratio"] == 1.0
         assert (status["mode"], status["seeks"], status["role"]) == ("lan", 2, "master")
+        assert status["lan"]["active"] is True
+        assert status["lan"]["beacons_received"] == 40
 
 
 async def test_the_heartbeat_says_how_often_it_comes_and_in_which_boot(

@@ -98,6 +98,46 @@ async def test_heartbeats_and_status_say_what_to_do_and_are_shown(cloud: Control
     assert [s["session_id"] for s in site["sessions"]] == [session["session_id"]]
 
 
+async def test_a_status_tells_whether_the_lan_is_active(cloud: ControlPlane) -> None:
+    one = as_device(await cloud.enrol("screen-1"))
+    path = "/v1/sync/status/runtime"
+
+    async def shown() -> Any:
+        (device,) = (await cloud.show("/v1/sites/lobby"))["devices"]
+        return device["status"]["lan"]
+
+    assert (await cloud.http.post(path, json={}, headers=one)).status_code == 200
+    assert await shown() is None  # an older device
+    lan = {
+        "active": True,
+        "path": "udp-unicast",
+        "beacons_received": 1200,
+        "beacons_lost": 3,
+        "bound_ms": 0.2,
+        "rtt_ms": None,
+        "lost_ratio_by_path": {"udp": 1.0, "udp-unicast": 0.0025},
+    }
+    assert (await cloud.http.post(path, json={"lan": lan}, headers=one)).status_code == 200
+    assert await shown() == lan
+    for change in (
+        {"path": "x" * 33},
+        {"beacons_lost": -1},
+        {"bound_ms": -0.1},
+        {"rtt_ms": 1e300},
+        {"lost_ratio_by_path": {"udp": 1.5}},
+        {"lost_ratio_by_path": {"x" * 33: 0.5}},
+        {"lost_ratio_by_path": {str(n): 0.5 for n in range(9)}},
+        {"colour": "red"},
+    ):
+        reply = await cloud.http.post(path, json={"lan": lan | change}, headers=one)
+        assert reply.status_code == 422, change
+        assert reply.json()["error"]["message"].startswith("lan"), change
+    nan = b'{"lan": {"active": true, "bound_ms": NaN}}'
+    reply = await cloud.http.post(path, content=nan, headers=one)
+    assert reply.status_code in (400, 422)
+    assert await shown() == lan
+
+
 async def test_a_device_that_lost_its_state_gets_the_session_again(cloud: ControlPlane) -> None:
     one, _ = await two_devices(cloud)
     session = await start(cloud)

@@ -1,285 +1,221 @@
-"""Beacon paths and probe links: the real ones and their twins in memory, under one contract."""
+"""Beacon paths: the real ones and their twins in memory, under one contract."""
 
 import asyncio
-import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+import time
 
 import pytest
 
-from tests.support.beacon_process import free_port
+from tests.support.lan_kinds import (
+    HOST,
+    TERM,
+    Kind,
+    frames,
+    heard,
+    listening,
+    make_kind,
+    publishing,
+    silent,
+    texts,
+)
 from tests.support.waiting import until
 from unisono.clock import own_ns
-from unisono.core.estimator import ProbeSample
-from unisono.lan.datagrams import DatagramLink, UdpLink, arrival_ns
-from unisono.lan.errors import AddressInUse, PathUnavailable
-from unisono.lan.memory import MemoryLink, MemoryNetwork, MemoryPublisher, MemorySubscriber
-from unisono.lan.paths import (
-    BATCH_FRAMES,
-    Batch,
-    BeaconPublisher,
-    BeaconSubscriber,
-    Endpoint,
-    choose_paths,
-)
-from unisono.lan.probes import ProbeClient, ProbeResponder
-from unisono.lan.tcp import TcpPublisher, TcpSubscriber
-from unisono.wire import KeyRing, Refused
+from unisono.core.units import NS_PER_MS
+from unisono.lan import unicast
+from unisono.lan.errors import AddressInUse
+from unisono.lan.memory import MemoryNetwork, MemoryPublisher, MemorySubscriber
+from unisono.lan.paths import READ_AT_ONCE, Batch, Endpoint
 
-HOST = "127.0.0.1"
+ON_DEMAND = ["tcp", "udp-unicast", "memory"]
+SOCKETS = ["tcp", "udp-unicast", "udp"]
+ALL = [*ON_DEMAND, "udp", "memory-multicast"]
 
 
-@dataclass
-class Lan:
-    """One kind of network: how to make its parts."""
-
-    publisher: Callable[[Endpoint], BeaconPublisher]
-    subscriber: Callable[..., BeaconSubscriber]
-    link: Callable[..., DatagramLink]
+@pytest.fixture
+def kind(request: pytest.FixtureRequest) -> Kind:
+    return make_kind(request.param)
 
 
-@pytest.fixture(params=["sockets", "memory"])
-def lan(request: pytest.FixtureRequest) -> Lan:
-    if request.param == "sockets":
-        return Lan(TcpPublisher, TcpSubscriber, UdpLink)
-    network = MemoryNetwork(seed=1, delay_s=0.001, jitter_s=0.001)
-    return Lan(
-        lambda endpoint: MemoryPublisher(network, endpoint),
-        lambda *args: MemorySubscriber(network, *args),
-        lambda *args: MemoryLink(network, *args),
-    )
+def every(names: list[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("kind", names, indirect=True)
 
 
-@contextlib.asynccontextmanager
-async def publishing(lan: Lan, endpoint: Endpoint) -> AsyncIterator[BeaconPublisher]:
-    publisher = lan.publisher(endpoint)
-    await publisher.open()
-    try:
-        yield publisher
-    finally:
-        await publisher.close()
-
-
-@contextlib.asynccontextmanager
-async def listening(subscriber: BeaconSubscriber) -> AsyncIterator[list[Batch]]:
-    batches: list[Batch] = []
-    await subscriber.open(batches.append)
-    try:
-        yield batches
-    finally:
-        await subscriber.close()
-
-
-def frames(batches: list[Batch]) -> list[bytes]:
-    return [frame for batch in batches for frame in batch.frames]
-
-
-async def heard(publisher: BeaconPublisher, frame: bytes, batches: list[Batch]) -> None:
-    """Send until it arrives."""
-
-    def arrived() -> bool:
-        if frame in frames(batches):
-            return True
-        publisher.send(frame)
-        return False
-
-    await until(arrived)
-
-
-async def test_frames_arrive_whole_stamped_and_named(lan: Lan) -> None:
-    endpoint = Endpoint(HOST, free_port())
+@every(ALL)
+async def test_frames_arrive_whole_stamped_and_with_their_sender(kind: Kind) -> None:
+    place = kind.place()
     before_ns = own_ns()
     async with (
-        listening(lan.subscriber(endpoint)) as one,
-        listening(lan.subscriber(endpoint)) as two,
-        publishing(lan, endpoint) as publisher,
+        listening(kind.subscriber(place)) as one,
+        listening(kind.subscriber(place)) as two,
+        publishing(kind.publisher(place)) as publisher,
     ):
         for batches in (one, two):
             await heard(publisher, bytes(range(255)), batches)
         for batch in (*one, *two):
-            assert before_ns < batch.received_ns <= own_ns()
             assert batch.path == publisher.path
-            assert 0 < len(batch.frames) <= BATCH_FRAMES
+            assert 0 < len(batch.frames) <= READ_AT_ONCE
+        for frame in frames([*one, *two]):
+            assert before_ns < frame.received_ns <= own_ns()
+            assert frame.sender == HOST
 
 
-async def test_publishers_come_and_go_and_standby_members_are_heard(lan: Lan) -> None:
-    leader, other = Endpoint(HOST, free_port()), Endpoint(HOST, free_port())
-    async with listening(lan.subscriber(leader, [other])) as batches:
+@every(ON_DEMAND)
+async def test_what_is_not_wanted_does_not_come(kind: Kind) -> None:
+    place = kind.place()
+    subscriber = kind.subscriber(place)
+    async with (
+        publishing(kind.publisher(place)) as publisher,
+        listening(subscriber, wanted=False) as batches,
+    ):
+        assert subscriber.on_demand
+        for _ in range(2):
+            await silent(publisher, batches)
+            subscriber.want(True)
+            await heard(publisher, b"wanted", batches)
+            subscriber.want(False)
+        await silent(publisher, batches)
+
+
+@every(["udp", "memory-multicast"])
+async def test_multicast_is_heard_whatever_is_wanted_and_whoever_leads(kind: Kind) -> None:
+    place = kind.place()
+    subscriber = kind.subscriber(place)
+    async with (
+        publishing(kind.publisher(place)) as publisher,
+        listening(subscriber, wanted=False) as batches,
+    ):
+        assert not subscriber.on_demand
+        subscriber.follow(None, TERM + 1)
+        await heard(publisher, b"for all", batches)
+
+
+@every(ON_DEMAND)
+async def test_publishers_come_and_go_and_standby_members_are_heard(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unicast, "ASK_EVERY_S", 0.1)
+    monkeypatch.setattr(unicast, "SILENCE_S", 0.2)
+    leader, other = kind.place(), kind.place()
+    async with listening(kind.subscriber(leader, [other])) as batches:
         for number in range(3):
-            async with publishing(lan, leader) as publisher:
+            async with publishing(kind.publisher(leader)) as publisher:
                 await heard(publisher, b"leader %d" % number, batches)
-        async with publishing(lan, other) as publisher:
+        # It can lead the next term only.
+        async with publishing(kind.publisher(other, TERM + 1)) as publisher:
             await heard(publisher, b"other", batches)
+        # And the leader, if it is back, is heard again.
+        async with publishing(kind.publisher(leader)) as publisher:
+            await heard(publisher, b"back", batches)
 
 
-async def test_nothing_arrives_after_closing(lan: Lan) -> None:
-    endpoint = Endpoint(HOST, free_port())
-    async with publishing(lan, endpoint) as publisher:
-        async with listening(lan.subscriber(endpoint)) as batches:
+@every(ON_DEMAND)
+async def test_another_leader_is_followed(kind: Kind) -> None:
+    leader, other = kind.place(), kind.place()
+    subscriber = kind.subscriber(leader)
+    async with (
+        publishing(kind.publisher(leader)) as first,
+        publishing(kind.publisher(other, TERM + 1)) as second,
+        listening(subscriber) as batches,
+    ):
+        await heard(first, b"first", batches)
+        subscriber.follow(other, TERM + 1)
+        await heard(second, b"second", batches)
+        subscriber.want(False)
+        subscriber.follow(None, TERM + 2)
+        await silent(second, batches)
+        subscriber.want(True)
+        subscriber.follow(other, TERM + 1)
+        await heard(second, b"and again", batches)
+
+
+@every(ALL)
+async def test_renewing_keeps_the_flow(kind: Kind) -> None:
+    place = kind.place()
+    subscriber = kind.subscriber(place)
+    async with (
+        publishing(kind.publisher(place)) as publisher,
+        listening(subscriber) as batches,
+    ):
+        await heard(publisher, b"before", batches)
+        for number in range(3):
+            publisher.renew()
+            await heard(publisher, b"sender %d" % number, batches)
+            subscriber.renew()
+            await heard(publisher, b"receiver %d" % number, batches)
+        assert publisher.restarts == subscriber.restarts == 0
+    # Late news of the LAN harms nothing.
+    publisher.renew()
+    subscriber.renew()
+    assert publisher.send(b"closed") is False
+
+
+@every(ALL)
+async def test_nothing_arrives_after_closing(kind: Kind) -> None:
+    place = kind.place()
+    async with publishing(kind.publisher(place)) as publisher:
+        async with listening(kind.subscriber(place)) as batches:
             await heard(publisher, b"one", batches)
-        async with listening(lan.subscriber(endpoint)) as later:
+        async with listening(kind.subscriber(place)) as later:
             await heard(publisher, b"two", later)
-        assert b"two" not in frames(batches)
+        assert b"two" not in texts(batches)
     assert publisher.send(b"three") is False
 
 
-async def test_a_port_in_use_is_one_sentence(lan: Lan) -> None:
-    endpoint = Endpoint(HOST, free_port())
-    async with publishing(lan, endpoint):
-        with pytest.raises(AddressInUse, match=f"TCP port {endpoint.port} is in use: set UNISONO"):
-            await lan.publisher(endpoint).open()
-    link = lan.link(HOST)
-    with pytest.raises(AddressInUse, match=f"UDP port {link.endpoint.port} is in use"):
-        lan.link(HOST, link.endpoint.port)
-    link.close()
+@every(ON_DEMAND)
+async def test_a_port_in_use_is_one_sentence(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("unisono.lan.tcp.BIND_PATIENCE_S", 0.1)
+    place = kind.place()
+    async with publishing(kind.publisher(place)):
+        sentence = rf"(TCP|UDP) port {place.port} is in use: set UNISONO_BEACON_PORT to a free one$"
+        with pytest.raises(AddressInUse, match=sentence):
+            await kind.publisher(place).open()
 
 
-async def test_a_stalled_subscriber_gets_the_newest_few() -> None:
-    endpoint = Endpoint(HOST, free_port())
-    lan = Lan(TcpPublisher, TcpSubscriber, UdpLink)
+async def test_a_group_whose_port_is_in_use_is_one_sentence() -> None:
+    kind = make_kind("udp")
+    place = kind.place()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as selfish:
+        selfish.bind(("", place.port))
+        sentence = f"UDP port {place.port} is in use: set UNISONO_UDP_PORT to a free one$"
+        with pytest.raises(AddressInUse, match=sentence):
+            await kind.subscriber(place).open(lambda _: None)
+
+
+@every(SOCKETS)
+async def test_a_stalled_subscriber_gets_the_newest(kind: Kind) -> None:
+    place = kind.place()
     async with (
-        publishing(lan, endpoint) as publisher,
-        listening(lan.subscriber(endpoint)) as batches,
+        publishing(kind.publisher(place)) as publisher,
+        listening(kind.subscriber(place)) as batches,
     ):
         await heard(publisher, b"first", batches)
-        batches.clear()
+        await silent_queue(batches)
         # All of them are sent before the loop may read again.
-        for number in range(300):
+        for number in range(READ_AT_ONCE + 20):
             publisher.send(b"%d" % number)
-        await heard(publisher, b"last", batches)
-        assert all(len(batch.frames) <= BATCH_FRAMES for batch in batches)
+            time.sleep(0.001)  # noqa: ASYNC251 - this process is stalled
+        await until(lambda: texts(batches)[-1:] == [b"%d" % (READ_AT_ONCE + 19)])
+        assert all(len(batch.frames) <= READ_AT_ONCE for batch in batches)
 
 
-async def test_a_silent_subscriber_opens_its_sockets_anew() -> None:
-    endpoint = Endpoint(HOST, free_port())
-    subscriber = TcpSubscriber(endpoint, silence_s=0.05)
-    async with listening(subscriber) as batches:
-        await until(lambda: subscriber.restarts >= 2)
-        async with publishing(Lan(TcpPublisher, TcpSubscriber, UdpLink), endpoint) as publisher:
-            await heard(publisher, b"there", batches)
-
-
-class Probing:
-    """A master that answers and a follower that asks, and what both refused."""
-
-    def __init__(self, lan: Lan, *, asked: KeyRing | None = None) -> None:
-        self.ring = KeyRing(b"secret", "session", 4)
-        self.samples: list[ProbeSample] = []
-        self.refused: list[str] = []
-        self.master_link, self.follower_link = lan.link(HOST), lan.link(HOST)
-        self.responder = ProbeResponder(
-            self.master_link, self.ring, term=4, device_id="master", on_refused=self._refuse
-        )
-        self.client = ProbeClient(
-            self.follower_link,
-            asked or self.ring,
-            device_id="follower",
-            on_sample=self.samples.append,
-            on_refused=self._refuse,
-        )
-
-    def _refuse(self, refused: Refused, sender: Endpoint) -> None:
-        assert sender.port
-        self.refused.append(refused.reason.value)
-
-    def close(self) -> None:
-        self.responder.close()
-        self.client.close()
-
-
-@pytest.fixture
-def probing(lan: Lan) -> object:
-    return lambda **kwargs: contextlib.closing(Probing(lan, **kwargs))
-
-
-Make = Callable[..., contextlib.closing[Probing]]
-
-
-async def test_a_probe_yields_four_stamps_in_order(probing: Make) -> None:
-    with probing() as both:
-        assert both.client.ask(both.master_link.endpoint, "master", 4)
-        await until(lambda: both.samples)
-        (sample,) = both.samples
-        # One machine, one clock: the four stamps lie in the order of the events.
-        stamps = (
-            sample.own_sent_ns,
-            sample.master_received_ns,
-            sample.master_sent_ns,
-            sample.own_received_ns,
-        )
-        assert list(stamps) == sorted(stamps)
-        assert sample.rtt_ns >= 0
-        assert (both.client.sent, both.client.answered, both.responder.answered) == (1, 1, 1)
-
-
-async def test_replies_of_another_device_and_repeated_ones_are_refused(probing: Make) -> None:
-    with probing() as both:
-        both.client.ask(both.master_link.endpoint, "someone else", 4)
-        await until(lambda: both.refused == ["wrong_master"])
-        assert not both.samples
-
-
-async def test_strange_datagrams_are_refused_at_both_ends(probing: Make, lan: Lan) -> None:
-    with probing() as both, contextlib.closing(lan.link(HOST)) as stranger:
-        for data in (b"", b"x", bytes(80), b"UP" + bytes(78), bytes(400)):
-            stranger.send(data, both.master_link.endpoint)
-            stranger.send(data, both.follower_link.endpoint)
-        await until(lambda: len(both.refused) == 10)
-        assert set(both.refused) == {"size", "malformed", "version"}
-
-
-async def test_a_replayed_reply_is_unsolicited(probing: Make, lan: Lan) -> None:
-    with probing() as both, contextlib.closing(lan.link(HOST)) as wire_tap:
-        seen: list[bytes] = []
-        wire_tap.listen(lambda data, *_: seen.append(data))
-        both.client.ask(wire_tap.endpoint, "master", 4)  # the request passes by the tap
-        await until(lambda: seen)
-        request = seen.pop()
-        wire_tap.send(request, both.master_link.endpoint)
-        await until(lambda: seen)
-        (reply,) = seen
-        for _ in range(2):
-            wire_tap.send(reply, both.follower_link.endpoint)
-        await until(lambda: both.refused == ["unsolicited"] and len(both.samples) == 1)
-        assert len(reply) <= len(request)
-
-
-@pytest.mark.parametrize(
-    ("ring", "term", "reason"),
-    [
-        (KeyRing(b"another", "session", 4), 4, "unknown_key"),
-        (KeyRing(b"secret", "other", 4), 4, "foreign_session"),
-        (KeyRing(b"secret", "session", 3), 3, "old_term"),
-        (KeyRing(b"secret", "session", 5), 5, "wrong_master"),  # we are no master of that term
-    ],
-)
-async def test_a_master_answers_its_own_term_only(
-    probing: Make, ring: KeyRing, term: int, reason: str
-) -> None:
-    with probing(asked=ring) as both:
-        both.client.ask(both.master_link.endpoint, "master", term)
-        await until(lambda: both.refused == [reason])
-        assert both.responder.answered == 0
-
-
-async def test_sending_into_the_void_is_no_error(lan: Lan) -> None:
-    with contextlib.closing(lan.link(HOST)) as link:
-        assert link.send(b"x", Endpoint(HOST, free_port(socket.SOCK_DGRAM)))
+async def silent_queue(batches: list[Batch]) -> None:
+    """What is under way arrives."""
+    await asyncio.sleep(0.05)
+    batches.clear()
 
 
 async def test_a_lossy_memory_network_loses_by_its_seed() -> None:
     async def run(seed: int) -> list[bytes]:
         network = MemoryNetwork(seed=seed, loss=0.5)
         endpoint = Endpoint(HOST, 1)
-        publisher = MemoryPublisher(network, endpoint)
-        await publisher.open()
-        async with listening(MemorySubscriber(network, endpoint)) as batches:
+        async with (
+            publishing(MemoryPublisher(network, lambda: endpoint)) as publisher,
+            listening(MemorySubscriber(network, endpoint)) as batches,
+        ):
             for number in range(40):
                 publisher.send(b"%d" % number)
-            for _ in range(3):
-                await asyncio.sleep(0)
-        return frames(batches)
+            await asyncio.sleep(0.01)
+        return texts(batches)
 
     first = await run(1)
     assert 5 < len(first) < 35
@@ -287,18 +223,19 @@ async def test_a_lossy_memory_network_loses_by_its_seed() -> None:
     assert await run(2) != first
 
 
-def test_a_stamp_of_the_kernel_survives_a_wall_clock_that_is_set() -> None:
-    now_ns = own_ns()
-    absurd = [(socket.SOL_SOCKET, 35, bytes(16))]  # 1970
-    assert arrival_ns(absurd) >= now_ns
-    assert arrival_ns([]) >= now_ns
+async def test_a_model_of_the_network_may_lose_and_double() -> None:
+    asked: list[tuple[int, bool]] = []
 
+    def delays(now_ns: int, size_bytes: int, multicast: bool) -> list[int]:
+        asked.append((size_bytes, multicast))
+        return [] if size_bytes == 1 else [now_ns, now_ns + NS_PER_MS]
 
-def test_paths_are_chosen_by_the_flag_and_by_what_there_is() -> None:
-    assert choose_paths("auto", has_pgm=False) == ("tcp",)
-    assert choose_paths("auto", has_pgm=True) == ("tcp", "pgm")
-    assert choose_paths("tcp", has_pgm=True) == ("tcp",)
-    assert choose_paths("pgm", has_pgm=True) == ("pgm",)
-    with pytest.raises(PathUnavailable, match="has no PGM; use tcp or auto") as caught:
-        choose_paths("pgm", has_pgm=False)
-    assert "\n" not in str(caught.value)
+    network, endpoint = MemoryNetwork(delays=delays), Endpoint(HOST, 1)
+    async with (
+        publishing(MemoryPublisher(network, lambda: endpoint)) as publisher,
+        listening(MemorySubscriber(network, endpoint)) as batches,
+    ):
+        for text in (b"1", b"22"):
+            publisher.send(text)
+        await until(lambda: texts(batches) == [b"22", b"22"])
+    assert asked == [(1, False), (2, False)]

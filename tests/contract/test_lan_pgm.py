@@ -8,6 +8,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -17,15 +18,17 @@ from typing import Any
 
 import pytest
 
-from tests.support.beacon_process import BeaconDevice, beacon_devices, make_member, make_spec
+from tests.support.beacon_process import beacon_devices, make_spec
 from tests.support.waiting import until
 from unisono.core.session import Member
-from unisono.lan.errors import LanError
+from unisono.lan import pgm
+from unisono.lan.errors import InterfaceUnknown, LanError
 from unisono.lan.paths import Multicast
 from unisono.lan.pgm import PgmSubscriber, has_pgm
-from unisono.lan.pgm_child import MIN_WINDOW_PACKETS, endpoint, window_packets
+from unisono.lan.pgm_child import MIN_WINDOW_PACKETS, window_packets
 
 GROUP, PORT = "239.192.76.9", 7699
+HERE = Multicast("127.0.0.1", GROUP, PORT)
 
 
 def test_the_repair_window_is_no_single_packet() -> None:
@@ -46,14 +49,13 @@ def test_the_repair_window_is_no_single_packet() -> None:
 async def test_what_libzmq_would_abort_or_hang_on_never_reaches_it(
     interface: str, group: str, port: int
 ) -> None:
-    with pytest.raises(ValueError, match=r".+"):
-        endpoint(interface, group, port)
-    with pytest.raises(LanError, match="UNISONO_MULTICAST_GROUP"):
-        await PgmSubscriber(Multicast(interface, group, port)).open(lambda _: None)
+    where = Multicast(interface, group, port)
+    with pytest.raises(LanError, match=r"multicast cannot be used: .*UNISONO_MULTICAST_GROUP"):
+        await PgmSubscriber(lambda: where).open(lambda _: None)
 
 
 async def test_a_shortage_of_descriptors_does_not_end_the_path() -> None:
-    subscriber = PgmSubscriber(Multicast("127.0.0.1", GROUP, PORT))
+    subscriber = PgmSubscriber(lambda: HERE)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
     try:
@@ -68,26 +70,53 @@ async def test_a_shortage_of_descriptors_does_not_end_the_path() -> None:
         await subscriber.close()
 
 
+async def test_a_silent_path_gets_a_new_child() -> None:
+    subscriber = PgmSubscriber(lambda: HERE, silence_s=0.05)
+    await subscriber.open(lambda _: None)
+    try:
+        await until(lambda: subscriber.restarts >= 2)
+    finally:
+        await subscriber.close()
+
+
+async def test_an_address_that_is_away_is_waited_for() -> None:
+    asked: list[int] = []
+
+    def where() -> Multicast:
+        asked.append(len(asked))
+        if len(asked) < 4:
+            raise InterfaceUnknown("no such interface")
+        return HERE
+
+    subscriber = PgmSubscriber(where)
+    await subscriber.open(lambda _: None)
+    try:
+        await until(lambda: subscriber.child.pid is not None)
+        assert subscriber.restarts == 2  # the first was asked for a sign of life only
+    finally:
+        await subscriber.close()
+
+
+async def test_it_may_be_closed_at_any_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pgm, "RETRY_S", 0.001)
+    monkeypatch.setattr(sys, "executable", "/bin/true")  # a child that ends at once
+    for number in range(60):
+        subscriber = PgmSubscriber(lambda: HERE)
+        await subscriber.open(lambda _: None)
+        await asyncio.sleep(number / 5_000)
+        async with asyncio.timeout(5):
+            await subscriber.close()
+
+
 if not has_pgm():
 
     async def test_a_child_that_cannot_start_is_retried_and_counted() -> None:
-        subscriber = PgmSubscriber(Multicast("127.0.0.1", GROUP, PORT))
+        subscriber = PgmSubscriber(lambda: HERE)
         await subscriber.open(lambda _: None)
         try:
             await until(lambda: subscriber.restarts >= 2)
         finally:
             await subscriber.close()
-
-    async def test_asked_for_by_name_the_process_says_in_one_sentence_what_to_do(
-        short_dir: Path,
-    ) -> None:
-        environment = {"SYNC_LAN_TRANSPORT": "pgm"}
-        device = BeaconDevice(make_member("dev-a"), short_dir, "redis://127.0.0.1:1/0", environment)
-        await device.start()
-        assert device.process is not None
-        assert await device.process.wait() == 2
-        (line,) = device.log().splitlines()
-        assert "SYNC_LAN_TRANSPORT=pgm: this machine's libzmq has no PGM; use tcp or auto" in line
 
 else:
 
@@ -183,13 +212,27 @@ else:
             await until(lambda: not Path(f"/proc/{pid}").exists())
 
     @pytest.mark.root
-    @pytest.mark.parametrize("transport", ["pgm", "auto"])
+    async def test_what_was_renewed_is_heard_again_and_no_restart(
+        namespaces: tuple[str, str],
+    ) -> None:
+        a, b = namespaces
+        async with peer(a, "pub", "10.76.9.1") as pub, peer(b, "sub", "10.76.9.2") as sub:
+            await until(lambda: sub.heard > 10)
+            for renewed in (pub, sub):
+                pid = renewed.told["pid"]
+                renewed.process.send_signal(signal.SIGHUP)
+                await until(lambda renewed=renewed, pid=pid: renewed.told["pid"] != pid)  # type: ignore[misc]
+                heard = sub.heard
+                await until(lambda heard=heard: sub.heard > heard + 10)  # type: ignore[misc]
+            assert pub.told["restarts"] == sub.told["restarts"] == 0
+
+    @pytest.mark.root
     async def test_the_beacon_process_follows_by_multicast(
-        namespaces: tuple[str, str], short_dir: Path, transport: str
+        namespaces: tuple[str, str], short_dir: Path
     ) -> None:
         members = [Member(f"dev-{n}", f"10.76.9.{n}", 7600, 7601) for n in (1, 2)]
         nowhere = "redis://127.0.0.1:1/0"
-        flags = {"SYNC_LAN_TRANSPORT": transport, "UNISONO_MULTICAST_PORT": str(PORT)}
+        flags = {"SYNC_LAN_TRANSPORT": "pgm", "UNISONO_MULTICAST_PORT": str(PORT)}
         async with beacon_devices(short_dir, members, lambda _: nowhere, flags) as devices:
             spec = make_spec(members, time.time_ns() // 1_000_000 - 5_000)
             for device, namespace in zip(devices, namespaces, strict=True):
@@ -199,13 +242,9 @@ else:
             follower = devices[1]
             timing = await follower.until(lambda t: t.clock_map and t.stable_since_own_ns)
             assert timing.timeline is not None
-            ways = {"pgm"} if transport == "pgm" else {"pgm", "tcp"}
 
-            def by_path() -> dict[str, int]:
-                return follower.link.received_by_path if follower.link is not None else {}
+            def copies() -> dict[str, int]:
+                return follower.link.copies_by_path if follower.link is not None else {}
 
-            await follower.until(lambda _: all(by_path().get(way, 0) > 20 for way in ways))
-            assert set(by_path()) == ways
-            # Two copies of one beat are one beat, not refusals.
-            assert follower.link is not None
-            assert "duplicate" not in follower.link.refused
+            await follower.until(lambda _: copies().get("pgm", 0) > 20)
+            assert set(copies()) == {"pgm"}

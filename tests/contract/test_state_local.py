@@ -1,15 +1,18 @@
 """A device's own state, over the server and over memory."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
+from unisono.core.clockmap import ClockMap
+from unisono.core.keptclock import KeptClock
 from unisono.core.session import Desired, Member, SessionSpec
 from unisono.core.timeline import MediaItem, Playlist
 from unisono.core.units import OwnNs
 from unisono.state import LocalState, MemoryStore, Outcome, RedisStore, StateUnavailable, Store
 from unisono.state import keys as table
-from unisono.state.codec import damaged
+from unisono.state.codec import damaged, encode
 from unisono.state.local import OUTCOMES_LIMIT
 from unisono.state.store import Fields, SetFields
 
@@ -86,6 +89,36 @@ async def test_the_timeline_belongs_to_a_session(state: LocalState, store: Store
     assert await state.timeline_origin("t") is None
     await state.put_timeline_origin("t", OwnNs(1), "boot-1")
     assert await fields_of(store, table.TIMELINE) == {"t"}
+
+
+KEPT = KeptClock("s", 3, "a", "00" * 8, "ff" * 8, ClockMap(OwnNs(10**17), -(10**18), -7, 9, 1_000))
+
+
+async def test_the_clock_comes_back_as_it_was_and_is_not_kept_for_ever(
+    state: LocalState, store: Store
+) -> None:
+    assert await state.kept_clock() is None
+    await state.put_kept_clock(KEPT)
+    assert await LocalState(store).kept_clock() == KEPT
+    later = replace(KEPT, term=4)
+    await state.put_kept_clock(later)
+    assert await state.kept_clock() == later
+    assert table.CLOCK.ttl_ms is not None
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"", b"{}", b"[]", encode(KEPT)[:-9], encode(KEPT).replace(b"1000", b"1.5")],
+)
+async def test_a_clock_that_cannot_be_read_is_none(
+    state: LocalState, store: Store, garbage: bytes
+) -> None:
+    await store.write([SetFields(table.device_key(table.CLOCK), {"clock": garbage})])
+    before = damaged["clock"]
+    assert await state.kept_clock() is None
+    assert damaged["clock"] == before + 1
+    await state.put_kept_clock(KEPT)
+    assert await state.kept_clock() == KEPT
 
 
 async def test_outcomes_are_remembered_up_to_a_limit(state: LocalState) -> None:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unisono.bus import topics
+from unisono.lan import paths
 from unisono.telemetry import table
 from unisono.telemetry.document import markdown
 
@@ -24,3 +25,7 @@ def test_the_page_has_a_line_for_each_metric() -> None:
 def test_owners_and_topics_are_those_of_the_bus() -> None:
     assert [str(owner) for owner in table.Owner] == [str(owner) for owner in topics.Owner]
     assert tuple(topic.name for topic in topics.TOPICS) == table.TOPICS
+
+
+def test_paths_are_those_of_the_lan() -> None:
+    assert (paths.PGM, paths.UDP, paths.UNICAST, paths.TCP) == table.PATHS

@@ -67,6 +67,7 @@ class BeaconDevice:
                 *(*self.prefix, sys.executable, "-m", "services.beacon.main"),
                 env=self._environment(),
                 stderr=log,
+                start_new_session=True,
             )
 
     def log(self) -> str:
@@ -84,7 +85,7 @@ class BeaconDevice:
     async def _end(self, how: signal.Signals) -> int:
         assert self.process is not None
         with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(how)
+            os.killpg(self.process.pid, how)  # what it was started through may pass nothing on
         return await self.process.wait()
 
     def ask(self, spec: SessionSpec | None) -> None:

@@ -27,7 +27,7 @@ class RedisServer:
         return self.url_of(0)
 
     def url_of(self, database: int) -> str:
-        """The URL of one of its 16 databases."""
+        """The URL of one of its databases."""
         return f"unix://{self.socket}?db={database}"
 
     def flush(self) -> None:
@@ -37,11 +37,11 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def start_redis() -> Iterator[RedisServer]:
+def start_redis(databases: int = 16) -> Iterator[RedisServer]:
     """Run a server until the block ends."""
     directory = Path(tempfile.mkdtemp(prefix="uni-redis-", dir="/tmp"))
     socket = directory / "redis.sock"
-    command = server_command(socket, 16, socket.parent)
+    command = server_command(socket, databases, socket.parent)
     with (directory / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:

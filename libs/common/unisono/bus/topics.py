@@ -54,12 +54,18 @@ class LinkStats:
     term: int
     role: Role
     sent: int = 0
+    unsent: int = 0  # sends that a path did not take
     received: int = 0
-    lost: int = 0
+    lost: int = 0  # by all paths together
     refused: dict[str, int] = field(default_factory=dict)  # by reason
-    received_by_path: dict[str, int] = field(default_factory=dict)
+    path: str = ""  # gauge: whose copy came first lately; "" while no beacon comes
+    received_by_path: dict[str, int] = field(default_factory=dict)  # first copies
+    copies_by_path: dict[str, int] = field(default_factory=dict)  # every verified copy
+    lost_by_path: dict[str, int] = field(default_factory=dict)  # missing on a path that was open
+    restarts_by_path: dict[str, int] = field(default_factory=dict)  # set up again by itself
     probes_sent: int = 0
     probes_answered: int = 0
+    beat_late_ns: int | None = None  # gauge: p99 behind the grid, of the last ten seconds
     rtt_ns: int | None = None  # gauge: lowest of the window
     offset_ns: int | None = None  # gauge
     skew_ppb: int | None = None  # gauge

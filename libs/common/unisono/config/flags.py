@@ -29,8 +29,10 @@ class Flags:
     )
     lan_transport: str = row(
         "auto",
-        "Path of the beacons; auto uses every path that this machine has",
-        choices=("auto", "tcp", "pgm"),
+        "Paths of the beacons: auto (udp,tcp), or a list like udp,pgm; those two are "
+        "multicast, and udp also unicast to those whom multicast does not reach",
+        choices=("auto", "udp", "tcp", "pgm"),
+        several=("udp", "tcp", "pgm"),
     )
     lan_settle_ms: int = row(
         1000, "How long beacons must be stable before lan mode", unit="ms", low=0, high=60_000

@@ -27,10 +27,21 @@ class Settings:
         "unix:///run/unisono/redis.sock", "Local Redis: unix://PATH?db=N or redis://HOST:PORT/N"
     )
     lan_interface: str = row("auto", "LAN interface: auto, a name (eth0) or a numeric address")
-    beacon_port: int = row(7600, "TCP port of the beacons", low=1, high=65535)
-    probe_port: int = row(7601, "UDP port of the clock probes", low=1, high=65535)
-    multicast_group: str = row("239.192.76.0", "Multicast group of the site's beacons")
-    multicast_port: int = row(7602, "UDP port of the site's multicast", low=1, high=65535)
+    beacon_port: int = row(
+        7600,
+        "Port that followers ask for unicast beacons at: over TCP, and by datagrams over UDP",
+        low=1,
+        high=65535,
+    )
+    probe_port: int = row(
+        7601, "Port of the clock probes: UDP, and TCP where UDP is blocked", low=1, high=65535
+    )
+    multicast_group: str = row(
+        "auto",
+        "Multicast group of the site's beacons; auto derives one in 239.192.0.0/14 from the site",
+    )
+    multicast_port: int = row(7602, "UDP port of PGM multicast", low=1, high=65535)
+    udp_port: int = row(7603, "UDP port of plain multicast; PGM cannot share it", low=1, high=65535)
     exporter_host: str = row("127.0.0.1", "Address that /metrics listens on")
     exporter_port: int = row(9760, "Port of /metrics", low=1, high=65535)
     player_socket: str = row("", "The player's JSON IPC socket; default RUN_DIR/mpv.sock")

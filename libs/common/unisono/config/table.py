@@ -36,6 +36,7 @@ class Row:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    several: tuple[str, ...]
 
 
 def row(
@@ -46,9 +47,14 @@ def row(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    several: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field that carries its documentation and its allowed range."""
-    metadata = {"meaning": meaning, "unit": unit, "low": low, "high": high, "choices": choices}
+    """A dataclass field that carries its documentation and its allowed range.
+
+    Those of ``choices`` that are in ``several`` may stand together, with commas between.
+    """
+    metadata: dict[str, object] = {"meaning": meaning, "unit": unit, "low": low, "high": high}
+    metadata |= {"choices": choices, "several": several}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -68,6 +74,8 @@ def rows(table: type[Any], prefix: str) -> Iterator[Row]:
 def parse(line: Row, text: Value) -> Value:
     """The value of one row from its text (or JSON value); `ConfigError` when it is unfit."""
     value = _convert(line, text)
+    if line.several and value not in line.choices:
+        return _list(line, str(value))
     if line.choices and value not in line.choices:
         raise ConfigError(f"{line.name}={text}: use one of {', '.join(line.choices)}")
     if isinstance(value, str | bool):
@@ -94,6 +102,18 @@ def _convert(line: Row, text: Value) -> Value:
     except ValueError:
         what = "a whole number" if line.kind is int else "a number"
         raise ConfigError(f"{line.name}={text}: use {what} {line.unit}".rstrip()) from None
+
+
+def _list(line: Row, text: str) -> str:
+    """The words of a list as the table orders them, each once."""
+    words = {word.strip() for word in text.split(",")}
+    if not words <= set(line.several):
+        alone = [word for word in line.choices if word not in line.several]
+        raise ConfigError(
+            f"{line.name}={text}: use {' or '.join(alone)}, or some of {', '.join(line.several)} "
+            "with commas between"
+        )
+    return ",".join(word for word in line.several if word in words)
 
 
 def load(table: type[T], prefix: str, values: Mapping[str, Value], *, base: T | None = None) -> T:

@@ -7,18 +7,24 @@ import os
 import signal
 import socket
 import sys
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 import zmq
 
 from unisono.core.units import OwnNs
-from unisono.lan.errors import LanError
-from unisono.lan.paths import BATCH_FRAMES, READ_AT_ONCE, Batch, Deliver, Multicast
-from unisono.lan.pgm_child import MAX_FRAME_BYTES, STAMP, endpoint
-
-PATH: Final = "pgm"
+from unisono.lan.errors import InterfaceUnknown, LanError
+from unisono.lan.mending import Watchdog, resolve
+from unisono.lan.paths import (
+    PGM,
+    READ_AT_ONCE,
+    Batch,
+    Deliver,
+    Endpoint,
+    Frame,
+    WhereMulticast,
+)
+from unisono.lan.pgm_child import MAX_FRAME_BYTES, STAMP
 
 # A child that ran for a while is replaced at once; one that dies at its start, ever more slowly.
 HEALTHY_AFTER_S: Final = 1.0
@@ -26,6 +32,9 @@ RETRY_S: Final = 0.05
 RETRY_MAX_S: Final = 5.0
 # Stopping takes a child's interpreter milliseconds; after this it is killed.
 STOP_PATIENCE_S: Final = 1.0
+# A child takes some tenths of a second to start: longer than for the other paths, then doubled.
+SILENCE_FIRST_S: Final = 4.0
+SILENCE_MAX_S: Final = 60.0
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +53,7 @@ class _Child:
     def __init__(
         self,
         role: str,
-        where: Multicast,
+        where: WhereMulticast,
         *,
         attach: Callable[[socket.socket], None],
         detach: Callable[[socket.socket], None],
@@ -55,6 +64,7 @@ class _Child:
         self._detach = detach
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
+        self._hurry = asyncio.Event()  # replace the child, without waiting
         self.restarts = 0
 
     @property
@@ -63,15 +73,9 @@ class _Child:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start the first child; `LanError` when the endpoint can never work."""
-        where = self._where
-        try:
-            endpoint(where.interface, where.group, where.port)
-        except ValueError as error:
-            raise LanError(
-                f"PGM cannot be used: {error}; check UNISONO_MULTICAST_GROUP and "
-                "UNISONO_MULTICAST_PORT"
-            ) from None
+        """Start the first child; `LanError` when the group can never work."""
+        with contextlib.suppress(InterfaceUnknown):  # it may come
+            resolve(self._where).check()
         self._task = asyncio.create_task(self._keep_running())
 
     async def stop(self) -> None:
@@ -79,35 +83,51 @@ class _Child:
         if self._task is None:
             return
         self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
 
-    def kill(self) -> None:
-        """End the present child; a new one follows at once."""
+    def renew(self) -> None:
+        """End the present child, and start a new one at once."""
+        if self._task is None:
+            return
+        self._hurry.set()
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
+    def replace(self) -> None:
+        """As `renew`, but counted: nobody asked."""
+        if self._task is not None:
+            self.restarts += 1
+            self.renew()
+
     async def _keep_running(self) -> None:
         loop = asyncio.get_running_loop()
-        wait_s = RETRY_S
+        wait_s, told = RETRY_S, ""
         while True:
-            started = loop.time()
+            started_s = loop.time()
+            self._hurry.clear()
             try:
                 complaint = await self._run_once()
-            except (OSError, RuntimeError) as error:  # no descriptors, memory, threads: for now
+            except (LanError, OSError, RuntimeError) as error:  # no address, descriptors, threads
                 complaint = f"it could not be started: {error}"
-            if loop.time() - started >= HEALTHY_AFTER_S:
+            if self._hurry.is_set():
                 wait_s = RETRY_S
+                continue
             self.restarts += 1
-            _log.warning("PGM process ended (%s); starting it again", complaint)
-            await asyncio.sleep(wait_s)
+            if (healthy := loop.time() - started_s >= HEALTHY_AFTER_S) or complaint != told:
+                _log.warning("PGM process ended (%s); starting it again", complaint)
+            told = complaint
+            wait_s = RETRY_S if healthy else wait_s
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._hurry.wait()
             wait_s = min(wait_s * 2, RETRY_MAX_S)
 
     async def _run_once(self) -> str:
         """Start a child, wait for its end, and say how it ended."""
-        where = self._where
+        where = resolve(self._where)
+        where.check()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with ours:
@@ -124,6 +144,8 @@ class _Child:
             self._process = process
             self._attach(ours)
             try:
+                if self._hurry.is_set():  # renewed while it was being started
+                    process.kill()
                 last_line = await _last_line(process)
                 status = await process.wait()
             finally:
@@ -146,7 +168,8 @@ async def _last_line(process: asyncio.subprocess.Process) -> str:
 async def _reap(process: asyncio.subprocess.Process) -> None:
     """Wait for a child that was told to end, and for its pipe; it must not outlive us."""
     try:
-        await asyncio.wait_for(process.communicate(), STOP_PATIENCE_S)
+        async with asyncio.timeout(STOP_PATIENCE_S):  # `wait_for` may lose a cancellation
+            await process.communicate()
     except TimeoutError:
         process.kill()
         await process.communicate()
@@ -155,9 +178,9 @@ async def _reap(process: asyncio.subprocess.Process) -> None:
 class PgmPublisher:
     """Sends to the whole multicast group."""
 
-    path = PATH
+    path = PGM
 
-    def __init__(self, where: Multicast) -> None:
+    def __init__(self, where: WhereMulticast) -> None:
         self._socket: socket.socket | None = None
         self.child = _Child("pub", where, attach=self._attach, detach=self._detach)
 
@@ -179,6 +202,10 @@ class PgmPublisher:
         except OSError:
             return False
 
+    def renew(self) -> None:
+        """Replace the child."""
+        self.child.renew()
+
     async def close(self) -> None:
         """End the child."""
         await self.child.stop()
@@ -191,15 +218,18 @@ class PgmPublisher:
 
 
 class PgmSubscriber:
-    """Receives from the multicast group; the child is replaced after a long silence."""
+    """Receives from the multicast group; the child is replaced after a silence.
 
-    path = PATH
+    An interface that was taken away and put back leaves its socket deaf without a word.
+    """
 
-    def __init__(self, where: Multicast, *, silence_s: float = 30.0) -> None:
-        self._silence_s = silence_s
+    path = PGM
+    on_demand = False
+
+    def __init__(self, where: WhereMulticast, *, silence_s: float = SILENCE_FIRST_S) -> None:
         self._deliver: Deliver | None = None
-        self._watch: asyncio.TimerHandle | None = None
         self.child = _Child("sub", where, attach=self._attach, detach=self._detach)
+        self._watch = Watchdog(self.child.replace, first_s=silence_s, longest_s=SILENCE_MAX_S)
 
     @property
     def restarts(self) -> int:
@@ -208,32 +238,36 @@ class PgmSubscriber:
 
     async def open(self, deliver: Deliver) -> None:
         """Start the child; `LanError` when the group cannot be used."""
-        self._deliver = deliver
         self.child.start()
+        self._deliver = deliver
+        self._watch.start()
+
+    def want(self, wanted: bool) -> None:
+        """Nothing: whoever joined hears the group."""
+
+    def follow(self, leader: Endpoint | None, term: int) -> None:
+        """Nothing: whoever leads sends to the group."""
+
+    def renew(self) -> None:
+        """Replace the child."""
+        if self._deliver is not None:
+            self.child.renew()
+            self._watch.start()
 
     async def close(self) -> None:
         """End the child."""
         self._deliver = None
+        self._watch.stop()
         await self.child.stop()
 
     def _attach(self, to_child: socket.socket) -> None:
         asyncio.get_running_loop().add_reader(to_child.fileno(), self._read, to_child)
-        self._arm()
 
     def _detach(self, to_child: socket.socket) -> None:
         asyncio.get_running_loop().remove_reader(to_child.fileno())
-        if self._watch is not None:
-            self._watch.cancel()
-
-    def _arm(self) -> None:
-        if self._watch is not None:
-            self._watch.cancel()
-        # An interface that was taken away and put back leaves the socket deaf without a word.
-        self._watch = asyncio.get_running_loop().call_later(self._silence_s, self.child.kill)
 
     def _read(self, to_child: socket.socket) -> None:
-        frames: deque[bytes] = deque(maxlen=BATCH_FRAMES)
-        received_ns = 0
+        frames: list[Frame] = []
         with contextlib.suppress(OSError):
             for _ in range(READ_AT_ONCE):
                 message = to_child.recv(STAMP.size + MAX_FRAME_BYTES + 1)
@@ -242,7 +276,7 @@ class PgmSubscriber:
                     asyncio.get_running_loop().remove_reader(to_child.fileno())
                     break
                 (received_ns,) = STAMP.unpack_from(message)
-                frames.append(message[STAMP.size :])
+                frames.append(Frame(message[STAMP.size :], "", OwnNs(received_ns)))
         if frames and self._deliver is not None:
-            self._arm()
-            self._deliver(Batch(tuple(frames), OwnNs(received_ns), PATH))
+            self._watch.heard()
+            self._deliver(Batch(tuple(frames), PGM))

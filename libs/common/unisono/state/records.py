@@ -1,6 +1,6 @@
 """What the control plane keeps of each device, besides the sessions: frozen, stored as JSON."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,19 @@ class DriftFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class LanFigures:
+    """How the LAN does: counters of the device's beacon process, loss of the last minute."""
+
+    active: bool
+    path: str = ""
+    beacons_received: int = 0
+    beacons_lost: int = 0
+    bound_ms: float | None = None
+    rtt_ms: float | None = None
+    lost_ratio_by_path: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeReport:
     """What a device said in its last sync status, and when (server time)."""
 
@@ -73,6 +86,7 @@ class RuntimeReport:
     speed: float = 1.0
     seeks: int = 0
     fault: str = ""
+    lan: LanFigures | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ DRIFT_BUCKETS_S = (
     *(0.00002, 0.00005, 0.0001, 0.0002, 0.0005),
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5),
 )
-PATHS = ("pgm", "tcp", "udp")
+PATHS = ("pgm", "udp", "udp-unicast", "tcp")
 REFUSALS = tuple(Reason)
 ROUTES = (*Call, "ack")
 REQUEST_OUTCOMES = ("200", "away", "timeout")
@@ -136,11 +136,20 @@ START_ERROR = Metric(
     "start of the newest session: real minus asked, > 0 is late",
 )
 SENT = Metric("unisono_beacons_sent_total", _C, "", _BEACON, "beacons sent, as master")
+UNSENT = Metric(
+    *("unisono_beacon_sends_refused_total", _C, "", _BEACON),
+    "sends, as master, that a path did not take (one beacon on one path); others may have",
+)
+BEACON_LATE = Metric(
+    *("unisono_beacon_late_seconds", _G, "seconds", _BEACON),
+    "how late beacons were sent, as master: 99th percentile of the last ten seconds",
+)
 RECEIVED = Metric(
     *("unisono_beacons_received_total", _C, "", _BEACON), "beacons taken: first copy of each seq"
 )
 LOST = Metric(
-    *("unisono_beacons_lost_total", _C, "", _BEACON), "beacons of this term that never came"
+    *("unisono_beacons_lost_total", _C, "", _BEACON),
+    "beacons of this term that came by no path at all",
 )
 REFUSED = Metric(
     *("unisono_beacons_refused_total", _C, "", _BEACON),
@@ -150,6 +159,26 @@ REFUSED = Metric(
 RECEIVED_BY_PATH = Metric(
     *("unisono_beacons_received_by_path_total", _C, "", _BEACON),
     "beacons taken, by the path whose copy came first",
+    *(("path",), _each(*PATHS)),
+)
+COPIES = Metric(
+    *("unisono_beacon_copies_total", _C, "", _BEACON),
+    "verified copies of beacons, by path; one beacon may come by several",
+    *(("path",), _each(*PATHS)),
+)
+LOST_BY_PATH = Metric(
+    *("unisono_beacons_lost_by_path_total", _C, "", _BEACON),
+    "beacons missing on a path while it was in use, whether or not another brought them",
+    *(("path",), _each(*PATHS)),
+)
+PATH_RESTARTS = Metric(
+    *("unisono_beacon_path_restarts_total", _C, "", _BEACON),
+    "how often a path set itself up again: after silence, a fault, or a change of the interface",
+    *(("path",), _each(*PATHS)),
+)
+BEACON_PATH = Metric(
+    *("unisono_beacon_path", _G, "", _BEACON),
+    "1 for the path whose copies came first lately, else 0; all 0 on the master and in silence",
     *(("path",), _each(*PATHS)),
 )
 BEACON_AGE = Metric(
@@ -216,7 +245,8 @@ BUILD = Metric(
 METRICS: tuple[Metric, ...] = (
     *(DRIFT_ABS, DRIFT, MODE, MODE_SECONDS, TRANSITIONS, ROLE, TERM, SEEKS, SPEED, SPEED_CHANGES),
     *(PLAYER_STATE, PLAYER_FAULT, START_ERROR),
-    *(SENT, RECEIVED, LOST, REFUSED, RECEIVED_BY_PATH, BEACON_AGE),
+    *(SENT, UNSENT, BEACON_LATE, RECEIVED, LOST, REFUSED, RECEIVED_BY_PATH),
+    *(COPIES, LOST_BY_PATH, PATH_RESTARTS, BEACON_PATH, BEACON_AGE),
     *(CLOCK_OFFSET, CLOCK_SKEW, CLOCK_BOUND, RTT, PROBES_SENT, PROBES_ANSWERED),
     *(CLOUD_CONNECTED, CLOUD_AGE, CLOUD_REQUESTS, CLOUD_COMMANDS),
     *(BUS_AGE, BUS_MESSAGES, BUS_UNDECODABLE, BUILD),
