@@ -19,7 +19,7 @@ async def serve() -> None:
     set_log_level(settings.log_level)
     ways = Ways(settings)
     if flags.lan_enabled:
-        ways.check(flags)
+        ways.check()
     state = LocalState(settings.redis_url)
     bus = Bus(settings.bus_dir)
     parts = Parts(settings, flags, ways, Memory(state), SystemClock())

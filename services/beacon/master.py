@@ -2,24 +2,23 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Coroutine, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from services.beacon.counters import Counters
-from services.beacon.memory import Memory
+from services.beacon.beat import Beat
 from services.beacon.origin import Instant, Origin, View, first_origin, wall_origin
-from services.beacon.parts import Spawn
-from services.beacon.ways import Ways
+from services.beacon.parts import Job, PathTallies
 from unisono.bus.topics import Timing
-from unisono.config import Flags
 from unisono.core.clockmap import identity
-from unisono.core.session import Role, SessionSpec
+from unisono.core.session import Role
 from unisono.core.timeline import Timeline
 from unisono.core.units import NS_PER_S, MasterNs, OwnNs
+from unisono.lan.errors import LanError
 from unisono.lan.paths import BeaconPublisher, Endpoint
 from unisono.lan.probes import ProbeResponder
-from unisono.runtime import Clock, repeat
+from unisono.runtime.boot import clock_id
 from unisono.wire import (
     Beacon,
     BeaconState,
@@ -38,7 +37,6 @@ KEEP_AGAIN_NS: Final = NS_PER_S
 # How long and how often the end of a session is told, for the case that one is lost.
 FAREWELLS: Final = 4
 FAREWELL_WAIT_S: Final = 0.03
-LOG_EVERY_NS: Final = 10 * NS_PER_S
 
 _log = logging.getLogger("unisono.beacon")
 
@@ -48,37 +46,21 @@ class Master:
 
     role = Role.MASTER
 
-    def __init__(
-        self,
-        spec: SessionSpec,
-        device_id: str,
-        *,
-        ways: Ways,
-        flags: Flags,
-        memory: Memory,
-        counters: Counters,
-        clock: Clock,
-        view: View | None,
-        spawn: Spawn,
-        on_change: Callable[[], None],
-    ) -> None:
+    def __init__(self, job: Job, *, view: View | None) -> None:
+        spec = job.spec
+        self._job = job
         self._spec = spec
-        self._device_id = device_id
-        self._ways = ways
-        self._flags = flags
-        self._memory = memory
-        self._counters = counters
-        self._clock = clock
+        self._counters = job.counters
+        self._clock = job.clock
         self._inherited = view
-        self._spawn = spawn
-        self._on_change = on_change
         self._keys = KeyRing(bytes.fromhex(spec.secret_hex), spec.session_id, spec.term)
         self._key = self._keys.key_of_term(spec.term)
+        self._clock_id = clock_id()
         self._fingerprint = playlist_fingerprint(spec.playlist)
         self._length_ns = spec.playlist.length_ns
         self._origin: Origin | None = None
         self._publishers: Sequence[BeaconPublisher] = ()
-        self._responder: ProbeResponder | None = None
+        self._responders: Sequence[ProbeResponder] = ()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seq = 0
         self._ceiling = 0  # what local state is known to have; numbers below are reserved
@@ -87,7 +69,7 @@ class Master:
         self._kept_ns = OwnNs(0)
         self._sent_ns: OwnNs | None = None
         self._since_ns: OwnNs | None = None
-        self._beat = _Beat(flags.lan_beacon_hz)
+        self._beat = Beat(job.flags.lan_beacon_hz, job.clock.own_ns)
 
     @property
     def term(self) -> int:
@@ -97,8 +79,9 @@ class Master:
     async def open(self) -> None:
         """Take the ports, find the timeline's origin and start the beat; may raise `LanError`."""
         session_id, term = self._spec.session_id, self._spec.term
+        memory = self._job.memory
         stored_ns, ceiling = await asyncio.gather(
-            self._memory.origin(session_id), self._memory.seq_ceiling(session_id, term)
+            memory.origin(session_id), memory.seq_ceiling(session_id, term)
         )
         now = self._now()
         self._seq = first_seq(now.own_ns, ceiling)
@@ -108,19 +91,15 @@ class Master:
             view=self._inherited,
             stored_own_ns=stored_ns,
         )
-        self._responder = ProbeResponder(
-            self._ways.probe_listener(),
-            self._keys,
-            term=term,
-            device_id=self._device_id,
-            on_refused=self._refuse_probe,
+        self._open_doors()
+        self._publishers = self._job.ways.publishers(
+            self._job.flags, self._spec, self._keys, self._refuse_request
         )
-        self._publishers = self._ways.publishers(self._flags)
         for publisher in self._publishers:
             await publisher.open()
-        if not self._memory.away:  # then it answers in no time: numbers are reserved before use
+        if not memory.away:  # then it answers in no time: numbers are reserved before use
             await self._keep()
-        self._start(repeat(1.0 / self._flags.lan_beacon_hz, self._send))
+        self._start(self._beat.run(self._send, self._told))
         _log.info("leading %s, term %d, from seq %d", session_id, term, self._seq)
 
     async def close(self, *, ended: bool = False) -> None:
@@ -134,8 +113,26 @@ class Master:
                 await asyncio.sleep(FAREWELL_WAIT_S)
         for publisher in self._publishers:
             await publisher.close()
-        if self._responder is not None:
-            self._responder.close()
+        self._close_doors()
+
+    def renew(self) -> None:
+        """The LAN has changed under this device: set everything up again."""
+        for publisher in self._publishers:
+            publisher.renew()
+        self._close_doors()
+        try:
+            self._open_doors()
+        except LanError as error:  # no address at present; the next change will tell
+            _log.warning("%s", error)
+
+    def tallies(self) -> PathTallies:
+        """What was counted by path."""
+        return PathTallies(restarts=Counter({p.path: p.restarts for p in self._publishers}))
+
+    @property
+    def beat_late_ns(self) -> int | None:
+        """How late the beat is, p99 of the last ten seconds."""
+        return self._beat.late_p99_ns
 
     def view(self) -> View | None:
         """What it plays by: its own clock is the master's."""
@@ -165,17 +162,36 @@ class Master:
         before_ns, there_ns, after_ns = min(readings, key=lambda r: r[2] - r[0])
         return Instant(OwnNs((before_ns + after_ns) // 2), there_ns)
 
-    async def _send(self) -> None:
+    def _open_doors(self) -> None:
+        """Answer probes, whichever way they come."""
+        self._responders = [
+            ProbeResponder(
+                listener,
+                self._keys,
+                term=self._spec.term,
+                device_id=self._job.device_id,
+                on_refused=self._refuse_request,
+            )
+            for listener in self._job.ways.probe_listeners()
+        ]
+
+    def _close_doors(self) -> None:
+        for responder in self._responders:
+            responder.close()
+        self._responders = ()
+
+    def _send(self) -> None:
         """One beat."""
         first = self._sent_ns is None
         self._settle()
         sent_ns = self._emit(BeaconState.PLAYING)
-        self._beat.note(sent_ns)
         if first:
             self._since_ns = sent_ns
-            self._on_change()
+            self._job.on_change()
         self._keep_if_due(sent_ns)
-        self._beat.log(sent_ns, self._counters)
+
+    def _told(self) -> tuple[int, int]:
+        return self._counters.sent, self._counters.unsent
 
     def _settle(self) -> None:
         """Until the start the wall clock has the last word; then the origin stands for ever."""
@@ -192,7 +208,8 @@ class Master:
         beacon = Beacon(
             session_id=self._spec.session_id,
             term=self._spec.term,
-            master_device_id=self._device_id,
+            master_device_id=self._job.device_id,
+            clock_id=self._clock_id,
             seq=self._seq,
             sent_ns=MasterNs(own_ns),
             phase_ns=phase_ns,
@@ -210,8 +227,8 @@ class Master:
         self._sent_ns = own_ns
         return own_ns
 
-    def _refuse_probe(self, refused: Refused, asker: Endpoint) -> None:
-        self._counters.refuse(refused, f"probe of {asker}")
+    def _refuse_request(self, refused: Refused, asker: Endpoint) -> None:
+        self._counters.refuse(refused, f"request of {asker}")
 
     def _keep_if_due(self, now_ns: OwnNs) -> None:
         """Write to local state beside the beat, which never waits for it; again until it took."""
@@ -228,44 +245,13 @@ class Master:
         assert self._origin is not None  # noqa: S101 - opened
         self._kept_ns = self._clock.own_ns()
         session_id, ceiling = self._spec.session_id, self._seq + RESERVE
-        if await self._memory.keep_seq_ceiling(session_id, self._spec.term, ceiling):
+        if await self._job.memory.keep_seq_ceiling(session_id, self._spec.term, ceiling):
             self._ceiling = ceiling
         if (origin := self._origin).settled:  # each time: what is kept expires
-            self._origin_kept = await self._memory.keep_origin(session_id, origin.own_ns)
+            self._origin_kept = await self._job.memory.keep_origin(session_id, origin.own_ns)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = self._spawn(work)
+        task = self._job.spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
-
-
-class _Beat:
-    """How regular the beat is, for one line of log every ten seconds."""
-
-    def __init__(self, rate_hz: float) -> None:
-        self._period_ns = NS_PER_S / rate_hz
-        self._last_ns: int | None = None
-        self._logged_ns: int | None = None
-        self._worst_ns = 0.0
-        self._count = 0
-
-    def note(self, sent_ns: int) -> None:
-        """A beacon was sent."""
-        if self._last_ns is not None:
-            off_ns = abs(sent_ns - self._last_ns - self._period_ns)
-            self._worst_ns = max(self._worst_ns, off_ns)
-        self._last_ns = sent_ns
-        self._count += 1
-
-    def log(self, now_ns: int, counters: Counters) -> None:
-        """Say so, if it is time."""
-        if self._logged_ns is None:
-            self._logged_ns, self._count = now_ns, 0
-        elif now_ns - self._logged_ns >= LOG_EVERY_NS:
-            rate_hz = self._count * NS_PER_S / (now_ns - self._logged_ns)
-            _log.info(
-                "sent %d beacons, %.2f Hz, jitter up to %.2f ms, %d sends refused",
-                *(counters.sent, rate_hz, self._worst_ns / 1e6, counters.unsent),
-            )
-            self._logged_ns, self._count, self._worst_ns = now_ns, 0, 0.0

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from unisono.core.keptclock import KeptClock
 from unisono.core.session import Desired
 from unisono.core.units import OwnNs
 from unisono.runtime.boot import boot_id
@@ -46,6 +47,14 @@ class Memory:
         """Keep phase 0 for this boot; False when it could not be kept."""
         put = self._state.put_timeline_origin(session_id, origin_own_ns, self._boot_id)
         return await self._done(put)
+
+    async def kept_clock(self) -> KeptClock | None:
+        """What was last known of a master's clock; whether it is of use yet is to be asked."""
+        return await self._try(self._state.kept_clock())
+
+    async def keep_clock(self, kept: KeptClock) -> None:
+        """Keep what is known of the master's clock, if it can be kept."""
+        await self._done(self._state.put_kept_clock(kept))
 
     async def _done(self, writing: Awaitable[None]) -> bool:
         async def write() -> bool:

@@ -9,11 +9,12 @@ from services.beacon.counters import Counters
 from services.beacon.follower import Follower, Leader
 from services.beacon.master import Master
 from services.beacon.origin import View
-from services.beacon.parts import Parts
+from services.beacon.parts import Job, Parts, PathTallies
 from unisono.bus import Publisher, Subscriber, topics
 from unisono.bus.topics import LinkStats, Timing
 from unisono.config import ConfigError, Flags, load_flags
 from unisono.core.session import Desired, Role, SessionSpec
+from unisono.lan.interface import InterfaceWatch
 from unisono.runtime import repeat
 from unisono.wire.beacon import MAX_ID_BYTES
 from unisono.wire.keys import MAX_TERM, MIN_SECRET_BYTES
@@ -32,12 +33,15 @@ class Node:
         self._publisher = publisher
         self._subscriber = subscriber
         self._counters = Counters()
+        self._tallies = PathTallies()  # of the roles that are over
         self._desired: Desired | None = None
         self._part: Master | Follower | None = None
         self._tasks: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
         """Play the part that the cloud asks for, until cancelled; may raise `LanError`."""
+        watch = InterfaceWatch(self._parts.settings.lan_interface, self._renew)
+        watch.open()
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -47,6 +51,7 @@ class Node:
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
+            watch.close()
             await self._leave(ended=False)
 
     async def obey(self, desired: Desired) -> None:
@@ -79,25 +84,32 @@ class Node:
 
     def link(self) -> LinkStats:
         """What was counted so far."""
-        counters = self._counters
+        counters, part = self._counters, self._part
         timing = self.timing()
-        follower = self._part if isinstance(self._part, Follower) else None
+        follower = part if isinstance(part, Follower) else None
+        tallies = self._tallies + (part.tallies() if part is not None else PathTallies())
         clock_map = follower.clock_map() if follower is not None else timing.clock_map
         return LinkStats(
             session_id=timing.session_id,
             term=timing.term,
             role=timing.role,
             sent=counters.sent,
+            unsent=counters.unsent,
             received=counters.received,
             lost=counters.lost,
             refused=dict(counters.refused),
+            path=follower.path if follower is not None else "",
             received_by_path=dict(counters.received_by_path),
+            copies_by_path=dict(tallies.copies),
+            lost_by_path=dict(tallies.lost),
+            restarts_by_path=dict(tallies.restarts),
             probes_sent=counters.probes_sent,
             probes_answered=counters.probes_answered,
             rtt_ns=follower.min_rtt_ns if follower is not None else None,
             offset_ns=clock_map.offset_ns if clock_map is not None else None,
             skew_ppb=clock_map.skew_ppb if clock_map is not None else None,
             bound_ns=clock_map.bound_ns if clock_map is not None else None,
+            beat_late_ns=part.beat_late_ns if isinstance(part, Master) else None,
         )
 
     def _role(self, spec: SessionSpec | None) -> Role:
@@ -127,38 +139,34 @@ class Node:
         if not flags.lan_enabled or role is Role.IDLE:
             _log.info("%s, term %d: nothing to do on the LAN", spec.session_id, spec.term)
             return
+        job = Job(
+            spec,
+            device_id,
+            flags=flags,
+            ways=parts.ways,
+            memory=parts.memory,
+            clock=parts.clock,
+            counters=self._counters,
+            spawn=self._spawn,
+            on_change=self._tell,
+        )
         if role is Role.MASTER and leader.device_id == device_id:
-            self._part = Master(
-                spec,
-                device_id,
-                ways=parts.ways,
-                flags=flags,
-                memory=parts.memory,
-                counters=self._counters,
-                clock=parts.clock,
-                view=view,
-                spawn=self._spawn,
-                on_change=self._tell,
-            )
+            self._part = Master(job, view=view)
         else:
-            self._part = Follower(
-                spec,
-                device_id,
-                leader=leader,
-                ways=parts.ways,
-                flags=flags,
-                counters=self._counters,
-                clock=parts.clock,
-                view=view,
-                spawn=self._spawn,
-                on_change=self._tell,
-            )
+            self._part = Follower(job, leader=leader, view=view)
         await self._part.open()
 
     async def _leave(self, *, ended: bool) -> None:
         if self._part is not None:
             part, self._part = self._part, None
             await part.close(ended=ended)
+            self._tallies += part.tallies()
+
+    def _renew(self) -> None:
+        """The LAN interface has another address, or is another one, or is up again."""
+        _log.info("the LAN interface has changed: setting the paths up again")
+        if self._part is not None:
+            self._part.renew()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run ``work`` beside the rest; should it fail, so does the process."""

@@ -7,8 +7,12 @@ instant, which no device can see.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from services.beacon.pace import probe_wait_s
+from services.cli.lab.link import Link
+from services.cli.lab.profiles import Profile
 from unisono.core.clockmap import ClockMap, identity
 from unisono.core.control import ControlRules
 from unisono.core.estimator import BeaconSample, ClockEstimator, ProbeSample
@@ -46,19 +50,32 @@ STEERING_RULES = SteeringRules(
 )
 
 
-@dataclass(frozen=True, slots=True)
+FRAME_BYTES = 200  # of a beacon or a probe; only a link with a rate cares
+
+
 class Lan:
-    """Delays of each direction: a least one, and an exponential one on top; and loss."""
+    """The links between the devices: the same model, and networks, as the lab's switch has."""
 
-    least_ns: int = 100_000
-    mean_ns: int = 100_000
-    loss: float = 0.0
+    def __init__(self, profile: Profile, names: Sequence[str], seed: int) -> None:
+        first, control = names[0], ""
+        self.is_up = True
+        self._towards = {
+            name: Link(profile.towards(name, control), f"{seed} to {name}") for name in names
+        }
+        self._leaving = {
+            name: Link(profile.leaving(name, control, first), f"{seed} from {name}")
+            for name in names
+        }
 
-    def delay_ns(self, rng: random.Random) -> int | None:
-        """The delay of one message, None when it is lost."""
-        if rng.random() < self.loss:
-            return None
-        return self.least_ns + round(rng.expovariate(1 / self.mean_ns))
+    def arrival_ns(self, sent_ns: int, source: str, target: str) -> int | None:
+        """When a message arrives, None when it is lost. Unicast: what is blocked is not used."""
+        at_ns = sent_ns
+        for link in (self._leaving[source], self._towards[target]):
+            copies = link.carry(at_ns, FRAME_BYTES, multicast=False) if self.is_up else ()
+            if not copies:
+                return None
+            at_ns = min(copies)
+        return at_ns
 
 
 @dataclass
@@ -79,6 +96,8 @@ class Device:
     beacon_own_ns: OwnNs | None = None
     steady_own_ns: OwnNs | None = None
     timeline: Timeline | None = None
+    answered: int = 0
+    probe_own_ns: OwnNs | None = None
 
     def own(self, true_ns: int) -> OwnNs:
         """This device's monotonic clock."""
@@ -132,11 +151,12 @@ def new_device(name: str, rng: random.Random, *, wall_error_ns: int = 0) -> Devi
 class Wall:
     """A master (the first device) and its followers, playing one session."""
 
-    def __init__(self, session: SessionSpec, devices: list[Device], lan: Lan, seed: int) -> None:
+    def __init__(
+        self, session: SessionSpec, devices: list[Device], network: Profile, seed: int
+    ) -> None:
         self.session = session
         self.devices = devices
-        self.lan = lan
-        self.lan_is_up = True
+        self.lan = Lan(network, [device.name for device in devices], seed)
         self.true_ns = 0
         self.rng = random.Random(seed)
         self._master = devices[0]
@@ -178,28 +198,49 @@ class Wall:
         """The mode of each device."""
         return [device.guidance.state.mode for device in self.devices]
 
+    def clock_errors_ms(self) -> list[tuple[float, float]]:
+        """Error and bound of each follower's clock map."""
+        out = []
+        for device in self.devices[1:]:
+            own_ns = device.own(self.true_ns)
+            clock_map = device.estimator.clock_map(own_ns)
+            assert clock_map is not None, f"{device.name} has no clock map"
+            error_ns = clock_map.to_master(own_ns) - self._master.own(self.true_ns)
+            out.append((error_ns / NS_PER_MS, clock_map.bound_ns / NS_PER_MS))
+        return out
+
     def _talk(self, device: Device) -> None:
-        """One beacon a step (10 Hz is plenty here); probes often at first, then twice a second."""
+        """One beacon a step (10 Hz is plenty here); probes as the product paces them."""
         own_ns = device.own(self.true_ns)
         if device is self._master:
             device.beacon_own_ns = own_ns
             device.steady_own_ns = device.steady_own_ns or own_ns
             device.timeline = self.timeline
             return
-        beacon_ns = self.lan.delay_ns(self.rng) if self.lan_is_up else None
+        beacon_ns = self.lan.arrival_ns(self.true_ns, self._master.name, device.name)
         if beacon_ns is not None:
-            self._hear(device, device.own(self.true_ns + beacon_ns))
-        there_ns, back_ns = self.lan.delay_ns(self.rng), self.lan.delay_ns(self.rng)
+            self._hear(device, device.own(beacon_ns))
+        if device.probe_own_ns is None or own_ns >= device.probe_own_ns:
+            self._probe(device, own_ns)
+
+    def _probe(self, device: Device, own_ns: OwnNs) -> None:
+        there_ns = self.lan.arrival_ns(self.true_ns, device.name, self._master.name)
+        if there_ns is not None:
+            back_ns = self.lan.arrival_ns(there_ns, self._master.name, device.name)
+            if back_ns is not None:
+                at_ns = MasterNs(self._master.own(there_ns))
+                sample = ProbeSample(own_ns, at_ns, at_ns, device.own(back_ns))
+                device.estimator.add_probe(sample)
+                device.answered += 1
         known = device.estimator.clock_map(own_ns)
-        often = known is None or known.bound_ns > NS_PER_MS
-        asked = self.lan_is_up and (often or self.rng.random() < 0.2)
-        if asked and there_ns is not None and back_ns is not None:
-            at_master_ns = self._master.own(self.true_ns + there_ns)
-            received_ns = device.own(self.true_ns + there_ns + back_ns)
-            sample = ProbeSample(
-                own_ns, MasterNs(at_master_ns), MasterNs(at_master_ns), received_ns
-            )
-            device.estimator.add_probe(sample)
+        wait_s = probe_wait_s(
+            joined_for_s=self.true_ns / NS_PER_S,
+            bound_ns=known.bound_ns if known is not None else None,
+            answered=device.answered,
+            unanswered=0,
+            dice=self.rng.random(),
+        )
+        device.probe_own_ns = OwnNs(own_ns + round(wait_s * NS_PER_S))
 
     def _hear(self, device: Device, received_ns: OwnNs) -> None:
         gap = device.beacon_own_ns is None or received_ns - device.beacon_own_ns > NS_PER_S

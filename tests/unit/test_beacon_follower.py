@@ -5,6 +5,9 @@ from typing import cast
 
 from services.beacon.counters import Counters
 from services.beacon.follower import Follower, Leader
+from services.beacon.hearing import Ear
+from services.beacon.memory import Memory
+from services.beacon.parts import Job
 from services.beacon.ways import Ways
 from tests.support.beacon_process import PLAYLIST, SECRET_HEX, make_spec
 from unisono.bus.topics import Timing
@@ -12,7 +15,9 @@ from unisono.config import load_flags
 from unisono.core.estimator import ProbeSample
 from unisono.core.session import Member
 from unisono.core.units import NS_PER_MS, NS_PER_S, MasterNs, OwnNs, WallNs
-from unisono.lan.paths import Batch
+from unisono.lan.memory import MULTICAST_PATH, MemoryMulticastSubscriber, MemoryNetwork
+from unisono.lan.paths import Batch, Frame, Multicast
+from unisono.state.local import memory_local_state
 from unisono.wire import Beacon, BeaconState, derive_key, encode_beacon, playlist_fingerprint
 
 APART_NS = 7_000 * NS_PER_S  # the master's clock is ahead by so much
@@ -37,22 +42,33 @@ class Stage:
 
     def __init__(self, tasks: asyncio.TaskGroup) -> None:
         self.clock, self.counters = HandClock(), Counters()
+        self.clock_id = b"\1" * 8
         self.apart_ns, self.seq, self.term = APART_NS, 10_000_000, 1
         members = [Member("dev-a", "10.0.0.1", 1, 2), Member("dev-b", "10.0.0.2", 1, 2)]
-        self.follower = Follower(
-            make_spec(members, start_at_ms=1_000),
-            "dev-b",
-            leader=Leader(1, "dev-a"),
-            ways=cast(Ways, None),  # never opened
+        self.spec = make_spec(members, start_at_ms=1_000)
+        self.memory = Memory(memory_local_state())
+        self.follower = self.make_follower(tasks)
+
+    def make_follower(self, tasks: asyncio.TaskGroup) -> Follower:
+        """A follower on a LAN in memory, never opened; its memory is the stage's."""
+        job = Job(
+            spec=self.spec,
+            device_id="dev-b",
             flags=load_flags({}),
-            counters=self.counters,
+            ways=cast(Ways, None),  # never opened
+            memory=self.memory,
             clock=self.clock,
-            view=None,
+            counters=self.counters,
             spawn=tasks.create_task,
             on_change=lambda: None,
         )
+        follower = Follower(job, leader=Leader(1, "dev-a"), view=None)
+        where = Multicast("10.0.0.2", "239.1.2.3", 3)
+        subscriber = MemoryMulticastSubscriber(MemoryNetwork(), lambda: where)
+        follower._ear = Ear([subscriber], rate_hz=20, clock=self.clock)
+        return follower
 
-    def play(self, beats: int) -> Timing:
+    def play(self, beats: int, *, probing: bool = True) -> Timing:
         """Beacons, and a probe every fourth of them; returns the timing at the end."""
         for number in range(beats):
             self.clock.now_ns += PERIOD_NS
@@ -63,6 +79,7 @@ class Stage:
                 session_id="session-1",
                 term=self.term,
                 master_device_id="dev-a",
+                clock_id=self.clock_id,
                 seq=self.seq,
                 sent_ns=MasterNs(master_ns - NS_PER_MS),
                 phase_ns=(master_ns - NS_PER_MS) % PLAYLIST.length_ns,
@@ -72,8 +89,10 @@ class Stage:
             )
             key = derive_key(bytes.fromhex(SECRET_HEX), "session-1", self.term)
             frame = encode_beacon(beacon, key)
-            self.follower._take_batch(Batch((frame,), OwnNs(now_ns), "tcp"))
-            if number % 4 == 0:
+            self.follower._take_batch(
+                Batch((Frame(frame, "10.0.0.1", OwnNs(now_ns)),), MULTICAST_PATH)
+            )
+            if probing and number % 4 == 0:
                 self.follower._take_probe(
                     ProbeSample(
                         OwnNs(now_ns - 2 * NS_PER_MS),
@@ -92,7 +111,9 @@ def test_a_master_that_came_back_without_its_numbers_moves_nothing_until_the_nex
             before = stage.play(100)
             assert before.timeline is not None
             assert before.clock_map is not None
-            stage.apart_ns -= 5_000 * NS_PER_S  # its clock began again, and its numbers with it
+            # Its clock began again, and its numbers with it.
+            stage.apart_ns -= 5_000 * NS_PER_S
+            stage.clock_id = b"\2" * 8
             stage.seq = 1
             after = stage.play(100)
             assert after.timeline == before.timeline
@@ -101,6 +122,7 @@ def test_a_master_that_came_back_without_its_numbers_moves_nothing_until_the_nex
             assert abs(master_ns - stage.clock.now_ns - APART_NS) < 20 * NS_PER_MS
             assert after.stable_since_own_ns is None
             assert {"late", "clock_jump"} <= set(stage.counters.refused)
+            assert stage.follower.path == ""
             stage.term = 2
             told = stage.play(100)
             assert told.clock_map is not None
@@ -110,5 +132,42 @@ def test_a_master_that_came_back_without_its_numbers_moves_nothing_until_the_nex
             due_ns = (now_ns + stage.apart_ns) % PLAYLIST.length_ns
             phase_ns = told.timeline.phase_ns(told.clock_map.to_master(now_ns))
             assert abs(phase_ns - due_ns) < 5 * NS_PER_MS
+
+    asyncio.run(run())
+
+
+def test_a_master_whose_device_was_started_again_is_followed_at_once_if_its_numbers_rise() -> None:
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            stage = Stage(tasks)
+            stage.play(100)
+            stage.apart_ns -= 5_000 * NS_PER_S
+            stage.clock_id = b"\2" * 8
+            told = stage.play(4)
+            assert told.clock_map is not None
+            now_ns = stage.clock.own_ns()
+            assert abs(told.clock_map.to_master(now_ns) - now_ns - stage.apart_ns) < NS_PER_S
+            assert not stage.counters.refused
+
+    asyncio.run(run())
+
+
+def test_a_process_started_again_knows_the_clock_with_the_first_beacon() -> None:
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            stage = Stage(tasks)
+            stage.play(200)
+            await stage.follower._keep()
+            follower = stage.make_follower(tasks)
+            await follower._learnt.load()
+            stage.follower = follower
+            told = stage.play(1, probing=False)
+            assert told.clock_map is not None
+            assert told.clock_map.bound_ns < 3 * NS_PER_MS
+            other = stage.make_follower(tasks)
+            await other._learnt.load()
+            stage.follower, stage.clock_id = other, b"\3" * 8
+            told = stage.play(1, probing=False)
+            assert told.clock_map is None or told.clock_map.bound_ns > 3 * NS_PER_MS
 
     asyncio.run(run())

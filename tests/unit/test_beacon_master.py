@@ -7,6 +7,7 @@ from typing import Any, cast
 from services.beacon.counters import Counters
 from services.beacon.master import Master
 from services.beacon.memory import Memory
+from services.beacon.parts import Job
 from services.beacon.ways import Ways
 from tests.support.beacon_process import make_spec
 from tests.support.waiting import until
@@ -39,8 +40,8 @@ class MemoryWays:
         self._network = MemoryNetwork()
         self._log = log
 
-    def publishers(self, _: object) -> Sequence[BeaconPublisher]:
-        publisher = MemoryPublisher(self._network, Endpoint("10.0.0.1", 1))
+    def publishers(self, *_: object) -> Sequence[BeaconPublisher]:
+        publisher = MemoryPublisher(self._network, lambda: Endpoint("10.0.0.1", 1))
         send = publisher.send
 
         def noted(frame: bytes) -> bool:
@@ -50,26 +51,26 @@ class MemoryWays:
         publisher.send = noted  # type: ignore[method-assign]
         return [publisher]
 
-    def probe_listener(self) -> DatagramLink:
-        return MemoryLink(self._network, "10.0.0.1", 2)
+    def probe_listeners(self) -> Sequence[DatagramLink]:
+        return [MemoryLink(self._network, "10.0.0.1", 2)]
 
 
 async def test_numbers_and_origin_are_kept_before_the_first_beacon_leaves() -> None:
     log: list[str] = []
     state = LocalState(LoggingStore(log))
     async with asyncio.TaskGroup() as tasks:
-        master = Master(
-            make_spec([Member("dev-a", "10.0.0.1", 1, 2)], start_at_ms=1_000),
-            "dev-a",
+        job = Job(
+            spec=make_spec([Member("dev-a", "10.0.0.1", 1, 2)], start_at_ms=1_000),
+            device_id="dev-a",
             ways=cast(Ways, MemoryWays(log)),
             flags=load_flags({}),
             memory=Memory(state),
             counters=Counters(),
             clock=SystemClock(),
-            view=None,
             spawn=tasks.create_task,
             on_change=lambda: None,
         )
+        master = Master(job, view=None)
         await master.open()
         await until(lambda: log.count("sent") >= 3)
         await master.close()

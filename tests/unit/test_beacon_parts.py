@@ -1,4 +1,4 @@
-"""The beacon process's decisions: where a timeline begins, how often to probe, what to log."""
+"""The beacon process's decisions: where a timeline begins, what to log."""
 
 import asyncio
 import logging
@@ -21,14 +21,6 @@ from services.beacon.origin import (
     is_better,
     same_timeline,
     wall_origin,
-)
-from services.beacon.pace import (
-    JOINING_S,
-    JOINING_WAIT_S,
-    STEADY_WAIT_S,
-    UNANSWERED_AFTER,
-    UNANSWERED_WAIT_S,
-    probe_wait_s,
 )
 from services.beacon.ways import beacon_endpoints, probe_endpoints, tell_unusable
 from tests.support.beacon_process import make_spec
@@ -134,35 +126,6 @@ def test_a_new_masters_clock_waits_until_it_is_good_or_time_is_up() -> None:
 def test_a_former_masters_own_clock_is_not_exact_for_ever() -> None:
     followed = as_followed(View("s", Timeline(0, LENGTH_NS), identity(OwnNs(0))))
     assert followed.clock_map.bound_at_ns(OwnNs(100 * NS_PER_S)) == 10 * NS_PER_MS
-
-
-@pytest.mark.parametrize(
-    ("joined_s", "bound_ns", "answered", "unanswered", "expected_s"),
-    [
-        (0.0, None, 0, 0, JOINING_WAIT_S),
-        (1.0, 100_000, 5, 0, JOINING_WAIT_S),  # good, but on the word of few
-        (1.0, 100_000, 30, 0, STEADY_WAIT_S),
-        (1.0, 5_000_000, 30, 0, JOINING_WAIT_S),
-        (JOINING_S, 5_000_000, 30, 0, STEADY_WAIT_S),
-        (99.0, None, 0, UNANSWERED_AFTER, UNANSWERED_WAIT_S),
-    ],
-)
-def test_probes_are_dense_at_joining_and_sparse_later(
-    joined_s: float, bound_ns: int | None, answered: int, unanswered: int, expected_s: float
-) -> None:
-    waits = [
-        probe_wait_s(
-            joined_for_s=joined_s,
-            bound_ns=bound_ns,
-            answered=answered,
-            unanswered=unanswered,
-            dice=dice,
-        )
-        for dice in (0.0, 0.5, 1.0)
-    ]
-    assert waits[1] == pytest.approx(expected_s)
-    assert waits[0] >= expected_s * 0.75
-    assert waits[2] <= expected_s * 1.25
 
 
 def test_refusals_are_counted_all_and_logged_now_and_then(

@@ -265,7 +265,7 @@ def test_flags_page_is_up_to_date_and_names_every_flag() -> None:
 
 def test_doctor_looks_at_every_part() -> None:
     parts = {finding.part: finding for finding in examine()}
-    assert set(parts) == {"python", "mpv", "ffmpeg", "redis", "zmq", "clock"}
+    assert set(parts) == {"python", "mpv", "ffmpeg", "redis", "zmq", "lan", "clock"}
     assert all(finding.good for finding in parts.values() if finding.needed)
 
 

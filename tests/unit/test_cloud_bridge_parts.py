@@ -1,15 +1,24 @@
 """The parts of the cloud-bridge by themselves: what it reports, remembers and warns of."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from services.cloud_bridge.client import CloudClient, in_clear
 from services.cloud_bridge.holding import Holding
-from services.cloud_bridge.report import Drifts, Observed, status_body
+from services.cloud_bridge.report import (
+    LOSS_REPORTS,
+    STALE_NS,
+    Drifts,
+    LinkObserved,
+    Observed,
+    lan_body,
+    status_body,
+)
 from unisono.bus import MemoryBus
-from unisono.bus.topics import DriftSample, Owner
+from unisono.bus.topics import DriftSample, LinkStats, Owner
 from unisono.core.commands import prepare
 from unisono.core.mode import Mode
 from unisono.core.playerstate import PlayerState
@@ -50,7 +59,7 @@ def test_drifts_stay_with_their_session_and_term() -> None:
     desired = Desired(1, SPEC)
 
     def reported(observed: Observed) -> int:
-        count: int = status_body("a", desired, None, observed.take())["drift_ms"]["count"]
+        count: int = status_body("a", desired, None, observed.take(), None)["drift_ms"]["count"]
         return count
 
     observed = Observed()
@@ -69,6 +78,54 @@ def test_drifts_stay_with_their_session_and_term() -> None:
     assert reported(observed) == 0
     observed.hear(drift("s", 2, 5), OwnNs(5))
     assert reported(observed) == 1
+
+
+def link(copies: int, lost: int) -> LinkStats:
+    return LinkStats(
+        session_id="s",
+        term=2,
+        role=Role.FOLLOWER,
+        received=copies + lost,
+        lost=1,
+        path="udp",
+        copies_by_path={"udp": copies, "tcp": 5},
+        lost_by_path={"udp": lost},
+        rtt_ns=400_000,
+        bound_ns=200_000,
+    )
+
+
+def test_the_lan_is_told_of_while_its_process_speaks() -> None:
+    observed, sample = LinkObserved(), drift("s", 2, 1)
+    assert lan_body(observed, sample, OwnNs(1)) is None
+    observed.hear(link(100, 0), OwnNs(1))
+    observed.hear(link(175, 25), OwnNs(2))
+    assert lan_body(observed, sample, OwnNs(3)) == {
+        "active": True,
+        "path": "udp",
+        "beacons_received": 200,
+        "beacons_lost": 1,
+        "bound_ms": 0.2,
+        "rtt_ms": 0.4,
+        "lost_ratio_by_path": {"udp": 0.25},  # of those since then; tcp was not in use
+    }
+    for other in (None, replace(sample, mode=Mode.HOLDOVER)):
+        told = lan_body(observed, other, OwnNs(3))
+        assert told is not None
+        assert told["active"] is False
+    assert lan_body(observed, sample, OwnNs(2 + STALE_NS + 1)) is None
+
+
+def test_loss_is_that_of_the_last_minute_and_of_one_life_of_the_process() -> None:
+    observed = LinkObserved()
+    observed.hear(link(0, 1000), OwnNs(1))
+    for second in range(LOSS_REPORTS + 1):
+        observed.hear(link(20 * second, 1000), OwnNs(second))
+    assert observed.lost_ratio_by_path() == {"udp": 0.0}
+    observed.hear(link(0, 0), OwnNs(100))
+    assert observed.lost_ratio_by_path() == {}
+    observed.hear(link(10, 10), OwnNs(101))
+    assert observed.lost_ratio_by_path() == {"udp": 0.5}
 
 
 def test_the_boot_has_an_id_or_none(tmp_path: Path) -> None:

@@ -34,10 +34,16 @@ LINK = LinkStats(
     session_id="s1",
     term=3,
     role=Role.FOLLOWER,
+    unsent=4,
     received=100,
     lost=2,
     refused={"late": 3},
+    path="udp-unicast",
     received_by_path={"tcp": 100},
+    copies_by_path={"tcp": 100, "udp-unicast": 90},
+    lost_by_path={"udp-unicast": 10},
+    restarts_by_path={"udp": 1},
+    beat_late_ns=150_000,
     probes_sent=10,
     probes_answered=9,
     rtt_ns=250_000,
@@ -126,9 +132,30 @@ def test_link_counters_grow_on_when_the_beacon_process_starts_again() -> None:
     assert device.value(table.PROBES_ANSWERED) == 9
 
 
+def test_each_path_is_counted_by_itself_and_one_is_in_use() -> None:
+    device = Device()
+    for path in table.PATHS:
+        assert device.value(table.COPIES, path) == 0
+    device.hear("link", LINK)
+    assert device.value(table.UNSENT) == 4
+    assert device.value(table.COPIES, "udp-unicast") == 90
+    assert device.value(table.COPIES, "pgm") == 0
+    assert device.value(table.LOST_BY_PATH, "udp-unicast") == 10
+    assert device.value(table.LOST_BY_PATH, "tcp") == 0
+    assert device.value(table.PATH_RESTARTS, "udp") == 1
+    assert device.value(table.BEACON_PATH, "udp-unicast") == 1
+    device.hear("link", replace(LINK, path="udp", restarts_by_path={"udp": 1, "tcp": 2}))
+    paths = {path: device.value(table.BEACON_PATH, path) for path in table.PATHS}
+    assert paths == {"pgm": 0, "udp": 1, "udp-unicast": 0, "tcp": 0}
+    assert device.value(table.PATH_RESTARTS, "tcp") == 2
+    device.hear("link", replace(LINK, path=""))
+    assert set(device.ledger.values(table.BEACON_PATH).values()) == {0}
+
+
 def test_link_gauges_are_in_base_units_or_absent() -> None:
     device = Device()
     device.hear("link", LINK)
+    assert device.value(table.BEACON_LATE) == 0.00015
     assert device.value(table.RTT) == 0.00025
     assert device.value(table.CLOCK_OFFSET) == -7
     assert device.value(table.CLOCK_SKEW) == 1.5e-6
@@ -169,7 +196,9 @@ def test_what_a_silent_process_said_is_withdrawn_but_its_counters_stay() -> None
     device.fold.refresh(now_ns=OwnNs(T0 + SILENT_NS))
     assert device.value(table.DRIFT) is None
     assert device.value(table.CLOCK_OFFSET) is None
+    assert device.value(table.BEACON_LATE) is None
     assert set(device.ledger.values(table.MODE).values()) == {0}
+    assert set(device.ledger.values(table.BEACON_PATH).values()) == {0}
     assert device.value(table.SEEKS) == 2
     assert device.value(table.RECEIVED) == 100
     device.hear("drift", replace(DRIFT, at_own_ns=later(60), seeks=1), 60)

@@ -1,0 +1,127 @@
+"""Which paths a follower wants, beat by beat; times in periods of 50 ms."""
+
+from collections.abc import Mapping, Sequence
+
+from unisono.core.standby import MAX_LOST, SILENT_PERIODS, STEADY_NS, Standby
+from unisono.core.units import OwnNs
+
+PERIOD_NS = 50_000_000
+STEADY_PERIODS = STEADY_NS // PERIOD_NS
+ALL = (("udp", False), ("udp-unicast", True), ("tcp", True))
+UNICAST = frozenset({"udp-unicast", "tcp"})
+
+
+class Beats:
+    """A master's beats, by the paths that let them through at that moment."""
+
+    def __init__(self, paths: Sequence[tuple[str, bool]] = ALL) -> None:
+        self.standby = Standby(paths, PERIOD_NS)
+        self.paths = dict(paths)
+        self.number = 0
+        self.again_ns: OwnNs | None = None
+        self.standby.look(OwnNs(0))
+
+    @property
+    def now_ns(self) -> OwnNs:
+        return OwnNs(self.number * PERIOD_NS)
+
+    def play(self, count: int, *, dead: Sequence[str] = ()) -> Mapping[str, int]:
+        """Beats; a path on demand carries one only if it was wanted before it. Heard by path."""
+        heard = dict.fromkeys(self.paths, 0)
+        for _ in range(count):
+            self._wait_for_the_next()
+            for name, on_demand in self.paths.items():
+                if name in dead or (on_demand and name not in self.standby.wanted):
+                    continue
+                heard[name] += 1
+                self.standby.heard(name, self.number, self.now_ns)
+            self.again_ns = self.standby.look(self.now_ns)
+        return heard
+
+    def _wait_for_the_next(self) -> None:
+        due_ns = OwnNs((self.number + 1) * PERIOD_NS)
+        while self.again_ns is not None and self.again_ns < due_ns:
+            self.again_ns = self.standby.look(self.again_ns)
+        self.number += 1
+
+
+def test_everything_is_wanted_at_first_and_unicast_no_more_once_multicast_is_steady() -> None:
+    beats = Beats()
+    assert beats.standby.wanted == UNICAST
+    beats.play(STEADY_PERIODS)
+    assert beats.standby.wanted == UNICAST
+    beats.play(1)
+    assert beats.standby.wanted == frozenset()
+    assert beats.play(200)["tcp"] == 0
+
+
+def test_multicast_that_falls_silent_costs_one_beat_and_comes_back_into_use() -> None:
+    beats = Beats()
+    beats.play(100)
+    assert beats.play(2, dead=["udp"]) == {"udp": 0, "udp-unicast": 1, "tcp": 1}
+    heard = beats.play(100, dead=["udp"])
+    assert heard["udp-unicast"] == 100
+    assert heard["tcp"] < STEADY_PERIODS + 2, "the cheaper of the two is enough"
+    beats.play(STEADY_PERIODS + 2)
+    assert beats.standby.wanted == frozenset()
+
+
+def test_when_all_datagrams_are_blocked_the_stream_carries_on() -> None:
+    beats = Beats()
+    beats.play(100)
+    heard = beats.play(100, dead=["udp", "udp-unicast"])
+    assert heard == {"udp": 0, "udp-unicast": 0, "tcp": 99}
+
+
+def test_a_path_that_loses_often_is_never_steady_and_its_losses_are_counted() -> None:
+    beats = Beats()
+    for _ in range(20):
+        beats.play(19)
+        beats.play(1, dead=["udp"])
+    beats.play(1)
+    assert "udp-unicast" in beats.standby.wanted
+    assert beats.standby.lost["udp"] == 20
+    assert beats.standby.copies["udp"] == 381
+
+
+def test_what_is_not_wanted_is_not_lost() -> None:
+    beats = Beats()
+    beats.play(100)
+    beats.play(100, dead=["udp"])
+    assert beats.standby.lost["udp-unicast"] == 0
+    assert beats.standby.lost["tcp"] == 0
+
+
+def test_a_path_alone_is_always_wanted_and_nothing_has_to_be_looked_at() -> None:
+    beats = Beats([("tcp", True)])
+    beats.play(100)
+    assert beats.standby.wanted == {"tcp"}
+    beats.play(100, dead=["tcp"])
+    assert beats.standby.wanted == {"tcp"}
+
+
+def test_a_repetition_is_no_sign_of_life() -> None:
+    beats = Beats()
+    beats.play(100)
+    at_ns = OwnNs(beats.now_ns + round(SILENT_PERIODS * PERIOD_NS) - 1)
+    assert not beats.standby.heard("udp", beats.number, at_ns)
+    beats.standby.look(OwnNs(at_ns + 2))
+    assert beats.standby.wanted == UNICAST
+
+
+def test_another_master_is_asked_on_all_paths_and_its_numbers_are_no_loss() -> None:
+    beats = Beats()
+    beats.play(100)
+    beats.standby.begin()
+    beats.standby.look(beats.now_ns)
+    assert beats.standby.wanted == UNICAST
+    beats.number += 5_000
+    beats.play(1)
+    assert beats.standby.lost["udp"] == 0
+
+
+def test_a_master_that_was_started_again_has_lost_nothing() -> None:
+    beats = Beats()
+    beats.play(100)
+    beats.standby.heard("udp", beats.number + MAX_LOST + 1, beats.now_ns)
+    assert beats.standby.lost["udp"] == 0
