@@ -73,8 +73,8 @@ class MasterClock:
     async def keep(self, session_id: str, term: int, master_device_id: str) -> None:
         """Keep what is known for the next process."""
         clock_map = self.map()
-        if clock_map is None or self._id is None:
-            return
+        if clock_map is None or self._id is None or self.min_rtt_ns is None:
+            return  # beacons alone do not tell enough to be worth keeping
         await self._memory.keep_clock(
             KeptClock(
                 session_id=session_id,

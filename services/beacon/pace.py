@@ -13,7 +13,7 @@ KNOWN_SAMPLES: Final = 20
 # Later: the worse the bound, the more often; between these two in proportion to 1 / bound.
 STEADY_WAIT_S: Final = 2.0
 HASTY_WAIT_S: Final = 0.5
-HASTY_BOUND_NS: Final = 1 * NS_PER_MS
+HASTY_BOUND_NS: Final = 2 * NS_PER_MS
 # A master that never answers (both ports blocked) is asked less often.
 UNANSWERED_AFTER: Final = 60
 # Followers that were started together must not ask together.

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from unisono.core.edgeline import PRIOR_SKEW_PPB
 from unisono.core.estimator import (
     FRESH_SLEW_PPB,
-    PRIOR_SKEW_PPB,
     BeaconSample,
     ClockEstimator,
     ProbeSample,

@@ -3,55 +3,58 @@
 Every message confines the offset (master minus own) from one side, because no delay is
 negative: what the master received at ``t2`` of a probe sent at ``t1`` says
 ``offset <= t2 - t1``; what it sent at ``t3`` and we received at ``t4`` says
-``offset >= t3 - t4``, and so does each beacon. The estimate is the middle of the tightest
-corridor. Queueing only ever loosens a constraint, so slow messages need no filter: they do not
-count.
+``offset >= t3 - t4``, and so does each beacon. Queueing only ever loosens a limit, so slow
+messages need no filter: they do not count. `envelope` keeps the tightest limits of ten minutes,
+`edgeline` draws the likeliest line between them, which is the skew. Along it every limit is
+carried to now; the estimate is the middle between the tightest of each side.
 
-Constraints age. With a skew known to within ``u``, one that is ``a`` old is loosened by
-``u * a``. The skew comes from the corridor as well: a straight line must pass between all
-upper and all lower constraints (Moon, Skelly and Towsley, "Estimation and removal of clock
-skew from network delay measurements", INFOCOM 1999, with both directions at once), which
-confines its slope to an interval; its middle is the estimate and its half width is ``u``.
+Clocks are disciplined: their rate changes when a time daemon slews them, and then old limits
+contradict new ones. As delays cannot cause that, new ones win: the older half is forgotten until
+the rest agrees. A contradiction too large for a slew is a step, of a suspended or another machine,
+or one broken stamp: it is believed once three messages agree with it and none refutes it.
 
-Clocks are disciplined: their rate changes when a time daemon slews them, and then old
-constraints contradict new ones. As delays cannot cause that, new ones win: the older half is
-forgotten until the rest agrees. A contradiction too large for a slew is a step, of a suspended
-or another machine, or one broken stamp: three in a row are believed.
+The bound reaches from the estimate to the far side of the corridor, each limit of it loosened by as
+much as a slew could have done since: a change of rate too young to contradict anything is inside.
+What none of this can see is an asymmetry of the *least* delays of the two directions that lasts;
+half of it is in the estimate, and all of it in the bound.
 
-The bound reaches from the estimate to the far side of the corridor that the last few seconds
-give by themselves, loosened by as much as a slew could have done since: a change of rate too
-young to contradict anything is inside it. What none of this can see is an asymmetry of the
-*least* delays of the two directions that lasts; half of it is in the estimate, and all of it in
-the bound.
+How sure the bound is: the truth is inside it at least 99.9 % of the time, at any instant, with
+any delays and losses, and while clocks are slewed by up to `FRESH_SLEW_PPB`. It is outside for as
+long as nobody can know: from an unannounced step until the first probe that tells of it, and for
+the few seconds in which a faster slew begins or ends.
 """
 
-from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from unisono.core.clockmap import ClockMap
-from unisono.core.units import NS_PER_MS, NS_PER_S, PPB, MasterNs, OwnNs, scale_ppb
+from unisono.core.edgeline import STAMP_NOISE_NS, WANDER_PPB, Line, fit
+from unisono.core.envelope import BIN_NS, LOWER, SIDES, UPPER, Bin, Limit, thinned
+from unisono.core.units import NS_PER_MS, NS_PER_S, MasterNs, OwnNs, scale_ppb
 
-# One constraint of each side is kept per bin: the tightest. 64 bins of 2 s are long enough to
-# know the skew to 1.5 ppm over a corridor of 0.2 ms, and short enough to follow temperature.
-BIN_NS = 2 * NS_PER_S
-MAX_BINS = 64
-# Either clock's crystal is within 100 ppm, and its kernel slews it by 500 ppm at most.
-PRIOR_SKEW_PPB = 1_200_000
-# What the skew may wander within the window; no measurement makes us surer than this.
-WANDER_PPB = 1_000
-# Bins whose constraints alone must hold for the bound, and the slew it allows for meanwhile:
-# time daemons mend small offsets at some tens of ppm.
-FRESH_BINS = 2
+# The line is drawn again with every bin while there are few, then at this interval: it is most of
+# what a beacon costs.
+YOUNG_BINS = 16
+FOLD_NS = 2 * NS_PER_S
+# Limits that may bound the error: the last few seconds' are loosened by a slew as time daemons mend
+# small offsets, those of some seconds before as if a kernel had slewed at full speed meanwhile.
+FRESH_NS = 4 * NS_PER_S
 FRESH_SLEW_PPB = 50_000
-# Stamps of several processor cores may differ by so much.
-STAMP_NOISE_NS = 5_000
+STALE_NS = 12 * NS_PER_S
+SLEWING_PPB = 500_000
+# After a contradiction a clock is being slewed, and that goes on or ends.
+SLEWING_NS = 10 * NS_PER_S
 # A slew of 500 ppm needs ten seconds for this; what contradicts by more is a step.
 STEP_NS = 5 * NS_PER_MS
-# That many contradictions of one side in a row are a step, fewer are a broken stamp.
-STEPS_AFTER = 3
+# So many limits that agree are a step, fewer a broken stamp: one probe and two beacons, say. What
+# has not become so many after this long was nothing.
+STEP_LIMITS = 4
+RIVAL_NS = 5 * NS_PER_S
 # One-way delay assumed when only beacons come: a LAN's typical delay, and a bound to match.
 ONE_WAY_DELAY_NS = 500_000
 ONE_WAY_BOUND_NS = 5 * NS_PER_MS
+# The fastest of n beacons waits for a mean delay / n on average; seven times that are 99.9 %, and
+# means of 20 ms have been seen.
+ONE_WAY_FIRST_NS = 7 * 20 * NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,48 +81,40 @@ class BeaconSample:
     own_received_ns: OwnNs
 
 
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """The offset was on one side of ``offset_ns`` at ``at_ns``."""
-
-    at_ns: int
-    offset_ns: int
-
-
-@dataclass(slots=True)
-class _Bin:
-    """The tightest limits seen in one stretch of time, by side."""
-
-    number: int
-    limits: dict[int, _Limit] = field(default_factory=dict)
-    rtt_ns: int | None = None
-
-
-# The two sides, as signs: an upper limit is loosened upwards, a lower one downwards.
-_UPPER, _LOWER = 1, -1
-
-
 class ClockEstimator:
     """Estimates the master's clock from this device's own; see the head of this module."""
 
     def __init__(self) -> None:
-        self._bins: deque[_Bin] = deque(maxlen=MAX_BINS)
-        self._skew_ppb = 0
-        self._skew_bound_ppb = PRIOR_SKEW_PPB
-        # The corridor's sides at one reference instant; carried from there to any other.
+        self._bins: list[Bin] = []
+        self._line = Line()
         self._reference_ns = 0
-        self._corridor: dict[int, int] = {}
-        self._against: Counter[int] = Counter()  # contradictions in a row, by side
-        self._doubt_ns = 0  # the largest of them
+        # The tightest of each side at the reference instant, carried on by the skew and loosened by
+        # its doubt (nothing may lie beyond), or by what clocks wander (where the edge likely is).
+        self._surely: dict[int, int] = {}
+        self._likely: dict[int, int] = {}
+        # Limits that speak for a step, the first of them contradicting all that is known; and
+        # by how much they do.
+        self._rival: list[tuple[int, Limit]] = []
+        self._doubt_ns = 0
+        self._slewed_ns: int | None = None  # when limits last contradicted each other
+        self._restored: ClockMap | None = None
 
     def reset(self) -> None:
         """Forget everything: another master, another clock."""
-        self._bins.clear()
-        self._skew_ppb = 0
-        self._skew_bound_ppb = PRIOR_SKEW_PPB
-        self._corridor.clear()
-        self._against.clear()
-        self._doubt_ns = 0
+        self._bins = []
+        self._line = Line()
+        self._surely, self._likely = {}, {}
+        self._rival, self._doubt_ns = [], 0
+        self._slewed_ns = self._restored = None
+
+    def restore(self, clock_map: ClockMap) -> None:
+        """Begin with a map that was known before; call it before any sample.
+
+        Until messages give a better one, `clock_map` is this one, and its bound grows as it says.
+        A message that contradicts it by more than that discards it: of a clock that was put
+        forward meanwhile the first beacon does, of one that was put back the first probe.
+        """
+        self._restored = clock_map
 
     @property
     def min_rtt_ns(self) -> int | None:
@@ -132,161 +127,170 @@ class ClockEstimator:
             return  # stamps that no path can produce; a step in the middle of the exchange
         upper_ns = sample.master_received_ns - sample.own_sent_ns
         lower_ns = sample.master_sent_ns - sample.own_received_ns
-        self._take(_Limit(sample.own_sent_ns, upper_ns), _UPPER, sample.own_received_ns)
-        self._take(_Limit(sample.own_received_ns, lower_ns), _LOWER, sample.own_received_ns)
+        self._take(Limit(sample.own_sent_ns, upper_ns), UPPER, sample.own_received_ns)
+        self._take(Limit(sample.own_received_ns, lower_ns), LOWER, sample.own_received_ns)
         if self._bins:
-            newest = self._bins[-1]
-            newest.rtt_ns = min(newest.rtt_ns or sample.rtt_ns, sample.rtt_ns)
+            self._bins[-1].add_rtt(sample.rtt_ns)
 
     def add_beacon(self, sample: BeaconSample) -> None:
         """Use a one-way beacon: it confines the offset from below."""
         offset_ns = sample.master_sent_ns - sample.own_received_ns
-        limit = _Limit(sample.own_received_ns, offset_ns)
-        self._take(limit, _LOWER, sample.own_received_ns)
+        limit = Limit(sample.own_received_ns, offset_ns)
+        self._take(limit, LOWER, sample.own_received_ns)
 
     def clock_map(self, now_ns: OwnNs) -> ClockMap | None:
-        """The map as known at ``now_ns``; None while nothing came from the master.
+        """The map as known at ``now_ns``; None while nothing came from the master."""
+        found = self._found(now_ns)
+        kept = self._restored
+        if kept is None or (found is not None and found.bound_ns <= kept.bound_at_ns(now_ns)):
+            return found
+        offset_ns = kept.to_master(now_ns) - now_ns
+        bound_ns = max(kept.bound_at_ns(now_ns), self._doubt_ns)
+        return ClockMap(now_ns, offset_ns, kept.skew_ppb, bound_ns, kept.skew_bound_ppb)
 
-        The bound holds as long as no clock is slewed by more than ``FRESH_SLEW_PPB`` at once.
-        """
-        if _LOWER not in self._corridor:
+    def _found(self, now_ns: OwnNs) -> ClockMap | None:
+        """What the messages say."""
+        line = self._line
+        if LOWER not in self._likely:
             return None
-        if _UPPER not in self._corridor:
+        if UPPER not in self._likely:
             offset_ns, bound_ns = self._one_way(now_ns)
         else:
             since_ns = now_ns - self._reference_ns
-            upper_ns = self._corridor[_UPPER] + scale_ppb(since_ns, self._slope_ppb(_UPPER))
-            lower_ns = self._corridor[_LOWER] + scale_ppb(since_ns, self._slope_ppb(_LOWER))
-            offset_ns = (upper_ns + lower_ns) // 2
-            bound_ns = abs(upper_ns - lower_ns) // 2
-            for sign in (_UPPER, _LOWER):
-                reach_ns = self._fresh_ns(sign, now_ns, self._reach_ppb)
-                if reach_ns is not None:
-                    bound_ns = max(bound_ns, sign * (reach_ns - offset_ns))
+            edges_ns = [
+                self._likely[sign] + scale_ppb(since_ns, line.slope_ppb(sign, WANDER_PPB))
+                for sign in SIDES
+            ]
+            offset_ns = sum(edges_ns) // 2
+            bound_ns = max(sign * (self._reach_ns(sign, now_ns) - offset_ns) for sign in SIDES)
         bound_ns = max(bound_ns, self._doubt_ns) + STAMP_NOISE_NS
-        return ClockMap(now_ns, offset_ns, self._skew_ppb, bound_ns, self._skew_bound_ppb)
-
-    @property
-    def _reach_ppb(self) -> int:
-        return max(self._skew_bound_ppb, FRESH_SLEW_PPB)
+        return ClockMap(now_ns, offset_ns, line.skew_ppb, bound_ns, line.skew_bound_ppb)
 
     def _one_way(self, now_ns: OwnNs) -> tuple[int, int]:
         """Offset and bound from lower limits alone: the fastest recent beacon, and a guess."""
-        fastest_ns = self._fresh_ns(_LOWER, now_ns, 0)
-        assert fastest_ns is not None  # noqa: S101 - the corridor has a lower side
-        age_ns = max(0, now_ns - max(b.limits[_LOWER].at_ns for b in self._with(_LOWER)))
-        bound_ns = ONE_WAY_BOUND_NS + scale_ppb(age_ns, self._skew_bound_ppb)
-        return fastest_ns + ONE_WAY_DELAY_NS, bound_ns
+        line = self._line
+        fresh = [b for b in self._bins if now_ns - b.limits[LOWER].at_ns <= FRESH_NS]
+        fresh = fresh or self._bins[-1:]
+        fastest_ns = max(b.limits[LOWER].carried_ns(now_ns, line.skew_ppb) for b in fresh)
+        age_ns = max(0, now_ns - fresh[-1].limits[LOWER].at_ns)
+        bound_ns = ONE_WAY_BOUND_NS + ONE_WAY_FIRST_NS // sum(b.counts[LOWER] for b in fresh)
+        return fastest_ns + ONE_WAY_DELAY_NS, bound_ns + scale_ppb(age_ns, line.skew_bound_ppb)
 
-    def _with(self, sign: int) -> list[_Bin]:
-        return [b for b in self._bins if sign in b.limits]
+    def _reach_ns(self, sign: int, now_ns: int) -> int:
+        """One side's edge at ``now_ns``, whatever a slew did since."""
+        slewed_ns = self._slewed_ns
+        slewing = slewed_ns is not None and now_ns - slewed_ns <= SLEWING_NS
+        doubt_ppb = max(self._line.skew_bound_ppb, SLEWING_PPB if slewing else FRESH_SLEW_PPB)
+        slope_ppb = self._line.slope_ppb(sign, doubt_ppb)
+        newest_ns, reach_ns = None, 0
+        for one in reversed(self._bins):
+            limit = one.limits.get(sign)
+            if limit is None:
+                continue
+            there_ns = sign * limit.carried_ns(now_ns, slope_ppb)
+            if newest_ns is None:
+                newest_ns, reach_ns = limit.at_ns, there_ns
+            stale_ns = newest_ns - limit.at_ns - FRESH_NS
+            if stale_ns > STALE_NS:
+                break
+            reach_ns = min(reach_ns, there_ns + scale_ppb(max(0, stale_ns), SLEWING_PPB))
+        return sign * reach_ns
 
-    def _fresh_ns(self, sign: int, now_ns: int, doubt_ppb: int) -> int | None:
-        """One side of the corridor at ``now_ns`` by the newest bins that have that side."""
-        slope_ppb = self._skew_ppb + sign * doubt_ppb
-        carried = [
-            b.limits[sign].offset_ns + scale_ppb(now_ns - b.limits[sign].at_ns, slope_ppb)
-            for b in self._with(sign)[-FRESH_BINS:]
-        ]
-        return _tightest(carried, sign)
-
-    def _take(self, limit: _Limit, sign: int, at_ns: int) -> None:
-        """Use one constraint, unless it contradicts what is known and stands alone in that."""
+    def _take(self, limit: Limit, sign: int, at_ns: int) -> None:
+        """Use one limit, unless it contradicts what is known and stands alone in that."""
+        self._doubt_restored(limit, sign)
         crossing_ns = self._crossing_ns(limit, sign)
-        if crossing_ns > STEP_NS:
-            self._against[sign] += 1
-            self._doubt_ns = max(self._doubt_ns, crossing_ns)
-            if self._against[sign] < STEPS_AFTER:
+        if self._rival or crossing_ns > STEP_NS:
+            self._weigh_step(limit, sign, crossing_ns)
+            if len(self._rival) >= STEP_LIMITS:
+                believed = self._rival
+                self.reset()
+                for other_sign, other in believed:
+                    self._put(other, other_sign, at_ns)
                 return
-            self.reset()
-        else:
-            del self._against[sign]
-            if not self._against:
-                self._doubt_ns = 0
-            while crossing_ns > STAMP_NOISE_NS:
-                self._forget_older_half()
-                crossing_ns = self._crossing_ns(limit, sign)
+            if crossing_ns > STEP_NS:
+                return
+        while crossing_ns > STAMP_NOISE_NS:
+            self._slewed_ns = at_ns
+            self._forget_older_half()
+            crossing_ns = self._crossing_ns(limit, sign)
+        self._put(limit, sign, at_ns)
+
+    def _weigh_step(self, limit: Limit, sign: int, crossing_ns: int) -> None:
+        """Add a limit to those that speak for a step, or drop them if it refutes them.
+
+        One of the first one's side that contradicts nothing may just be slow: it says nothing.
+        """
+        skew_ppb = self._line.skew_ppb
+        refuted = any(
+            sign * (other.carried_ns(limit.at_ns, skew_ppb) - limit.offset_ns) > STEP_NS
+            for other_sign, other in self._rival
+            if other_sign != sign
+        )
+        if refuted or (self._rival and limit.at_ns - self._rival[0][1].at_ns > RIVAL_NS):
+            self._rival, self._doubt_ns = [], 0
+        if crossing_ns > STEP_NS or (self._rival and self._rival[0][0] != sign):
+            self._rival.append((sign, limit))
+            self._doubt_ns = max(self._doubt_ns, crossing_ns)
+
+    def _put(self, limit: Limit, sign: int, at_ns: int) -> None:
+        """Keep a limit that agrees with the others."""
         if not self._bins or self._bins[-1].number < at_ns // BIN_NS:
-            self._bins.append(_Bin(at_ns // BIN_NS))
-            self._fold(at_ns)
-        newest = self._bins[-1].limits
-        new_ns = self._at_reference_ns(limit, sign)
-        if sign not in newest or sign * (self._at_reference_ns(newest[sign], sign) - new_ns) >= 0:
-            newest[sign] = limit
-        known = self._corridor.get(sign)
-        self._corridor[sign] = new_ns if known is None else sign * min(sign * known, sign * new_ns)
+            young = len(self._bins) < YOUNG_BINS
+            if young or at_ns - self._reference_ns >= FOLD_NS:
+                self._fold(at_ns)
+            self._bins.append(Bin(at_ns // BIN_NS))
+        self._bins[-1].add(sign, limit, self._line.skew_ppb)
+        self._tighten(self._surely, limit, sign, self._line.skew_bound_ppb)
+        self._tighten(self._likely, limit, sign, WANDER_PPB)
+
+    def _tighten(self, edges: dict[int, int], limit: Limit, sign: int, doubt_ppb: int) -> None:
+        """Move one side's edge to ``limit`` if that is tighter."""
+        slope_ppb = self._line.slope_ppb(sign, doubt_ppb)
+        there_ns = limit.carried_ns(self._reference_ns, slope_ppb)
+        known_ns = edges.get(sign)
+        if known_ns is None or sign * (there_ns - known_ns) < 0:
+            edges[sign] = there_ns
 
     def _forget_older_half(self) -> None:
-        for _ in range((len(self._bins) + 1) // 2):
-            self._bins.popleft()
+        del self._bins[: (len(self._bins) + 1) // 2]
         self._fold(self._reference_ns)
 
     def _fold(self, at_ns: int) -> None:
-        """Learn the skew from all bins and fold them into the corridor at ``at_ns``."""
-        self._learn_skew()
+        """Learn the line from all bins and carry their limits to ``at_ns`` along it."""
+        self._bins = thinned(self._bins, self._line.skew_ppb)
+        while (line := fit(self._bins, at_ns, self._line)) is None:
+            del self._bins[: (len(self._bins) + 1) // 2]
+        self._line = line
         self._reference_ns = at_ns
-        self._corridor = {}
-        for sign in (_UPPER, _LOWER):
-            folded = [self._at_reference_ns(b.limits[sign], sign) for b in self._with(sign)]
-            tightest_ns = _tightest(folded, sign)
-            if tightest_ns is not None:
-                self._corridor[sign] = tightest_ns
+        self._surely, self._likely = {}, dict(line.edges_ns)
+        for one in self._bins:
+            for sign, limit in one.limits.items():
+                self._tighten(self._surely, limit, sign, line.skew_bound_ppb)
+        self._drop_restored(at_ns)
 
-    def _slope_ppb(self, sign: int) -> int:
-        return self._skew_ppb + sign * self._skew_bound_ppb
-
-    def _at_reference_ns(self, limit: _Limit, sign: int) -> int:
-        """Where the line of ``limit`` passes the reference instant.
-
-        What a limit says later is carried on by the skew and loosened by the skew's doubt: a
-        straight line, the same slope for all limits of a side. So one comparison, at any one
-        instant, tells which confines more at all later ones.
-        """
-        return limit.offset_ns + scale_ppb(self._reference_ns - limit.at_ns, self._slope_ppb(sign))
-
-    def _crossing_ns(self, limit: _Limit, sign: int) -> int:
+    def _crossing_ns(self, limit: Limit, sign: int) -> int:
         """By how much a new limit lies beyond the corridor's other side; <= 0 where it agrees."""
-        other_ns = self._corridor.get(-sign)
+        other_ns = self._surely.get(-sign)
         if other_ns is None:
             return 0
-        since_ns = limit.at_ns - self._reference_ns
-        there_ns = other_ns + scale_ppb(since_ns, self._slope_ppb(-sign))
+        slope_ppb = self._line.slope_ppb(-sign, self._line.skew_bound_ppb)
+        there_ns = other_ns + scale_ppb(limit.at_ns - self._reference_ns, slope_ppb)
         return sign * (there_ns - limit.offset_ns)
 
-    def _learn_skew(self) -> None:
-        """Confine the slope of the line between all upper and all lower limits.
+    def _doubt_restored(self, limit: Limit, sign: int) -> None:
+        """Discard a restored map that lies beyond a new limit with all of its bound."""
+        kept = self._restored
+        if kept is not None:
+            at_ns = OwnNs(limit.at_ns)
+            beyond_ns = sign * (kept.to_master(at_ns) - at_ns - limit.offset_ns)
+            if beyond_ns > kept.bound_at_ns(at_ns):
+                self._restored = None
 
-        Any pair of an upper and a lower limit at two times confines it from one side: for at
-        most ``MAX_BINS``² / 2 pairs, once a bin. No slope left means that the rate has changed:
-        the older half is forgotten.
-        """
-        while True:
-            most_ppb, least_ppb = self._slopes_ppb()
-            if most_ppb >= least_ppb - WANDER_PPB or len(self._bins) < 2:
-                break
-            for _ in range(len(self._bins) // 2):
-                self._bins.popleft()
-        self._skew_ppb = (most_ppb + least_ppb) // 2
-        self._skew_bound_ppb = abs(most_ppb - least_ppb) // 2 + WANDER_PPB
-
-    def _slopes_ppb(self) -> tuple[int, int]:
-        """The largest and the smallest slope that the bins leave."""
-        most_ppb, least_ppb = PRIOR_SKEW_PPB, -PRIOR_SKEW_PPB
-        uppers = [b.limits[_UPPER] for b in self._with(_UPPER)]
-        lowers = [b.limits[_LOWER] for b in self._with(_LOWER)]
-        for upper in uppers:
-            for lower in lowers:
-                apart_ns = upper.at_ns - lower.at_ns
-                if abs(apart_ns) < BIN_NS:
-                    continue
-                slope_ppb = (upper.offset_ns - lower.offset_ns) * PPB // apart_ns
-                if apart_ns > 0:
-                    most_ppb = min(most_ppb, slope_ppb)
-                else:
-                    least_ppb = max(least_ppb, slope_ppb)
-        return most_ppb, least_ppb
-
-
-def _tightest(values_ns: list[int], sign: int) -> int | None:
-    """The value that confines most: the least of upper sides, the greatest of lower ones."""
-    return min(values_ns, key=lambda value_ns: sign * value_ns, default=None)
+    def _drop_restored(self, at_ns: int) -> None:
+        """Let go of a restored map once messages give a better one."""
+        if self._restored is not None:
+            now_ns = OwnNs(at_ns)
+            found = self._found(now_ns)
+            if found is not None and found.bound_ns <= self._restored.bound_at_ns(now_ns):
+                self._restored = None

@@ -7,7 +7,8 @@ is the hash tag, so that all keys of one site share a slot. What has no TTL must
 from dataclasses import dataclass
 
 PREFIX = "unisono"
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,14 @@ TIMELINE = Key(
     "beacon",
     "phase 0 of a session on this device's own clock, in that boot; the last session only",
 )
+CLOCK = Key(
+    "clock",
+    '"clock"',
+    "KeptClock",
+    HOUR_MS,
+    "beacon",
+    "what this device last knew of its master's clock, for the next start of the process",
+)
 OUTCOMES = Key(
     "outcomes",
     "command id",
@@ -47,7 +56,7 @@ OUTCOMES = Key(
     "cloud_bridge",
     "commands already carried out, so that a repeated one is not",
 )
-DEVICE_KEYS: tuple[Key, ...] = (DESIRED, SEQ, TIMELINE, OUTCOMES)
+DEVICE_KEYS: tuple[Key, ...] = (DESIRED, SEQ, TIMELINE, CLOCK, OUTCOMES)
 
 SITES = Key("sites", "site", '""', None, "control plane", "every site that exists")
 SITE = Key(

@@ -7,6 +7,7 @@ about a second, and its caller goes on from memory.
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from unisono.core.keptclock import KeptClock
 from unisono.core.session import Desired
 from unisono.core.units import OwnNs
 from unisono.state import keys
@@ -83,6 +84,14 @@ class LocalState:
         """Keep phase 0 of the session (beacon); that of other sessions is forgotten."""
         origin = TimelineOrigin(origin_own_ns, boot_id)
         await self._put_alone(keys.TIMELINE, session_id, encode(origin))
+
+    async def kept_clock(self) -> KeptClock | None:
+        """What was last known of the master's clock; `still_holds` says whether it is of use."""
+        return decode(KeptClock, await self._field(keys.CLOCK, "clock"), "clock")
+
+    async def put_kept_clock(self, kept: KeptClock) -> None:
+        """Keep what is known of the master's clock (beacon)."""
+        await self._put(keys.CLOCK, "clock", encode(kept))
 
     async def outcomes(self) -> dict[str, Outcome]:
         """How the commands ended that this device has carried out, by command id."""
