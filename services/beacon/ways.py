@@ -88,11 +88,14 @@ class Ways:
             found.append(TcpSubscriber(known.get(leader), standby))
         return found
 
-    def probe_listeners(self) -> Sequence[DatagramLink]:
-        """Where the master is asked: by datagrams and, for those that cannot, over a stream."""
+    def probe_listeners(self, *, held: bool) -> Sequence[DatagramLink]:
+        """Where the master is asked: by datagrams and, for those that cannot, over a stream.
+
+        ``held``: datagrams wait until the link is read.
+        """
         where = listen_address(self._settings.lan_interface)
         port = self._settings.probe_port
-        datagrams = UdpLink(where, port)
+        datagrams = UdpLink(where, port, held=held)
         try:
             return (datagrams, TcpProbeListener(where, port))
         except Exception:

@@ -51,7 +51,7 @@ class MemoryWays:
         publisher.send = noted  # type: ignore[method-assign]
         return [publisher]
 
-    def probe_listeners(self) -> Sequence[DatagramLink]:
+    def probe_listeners(self, *, held: bool) -> Sequence[DatagramLink]:
         return [MemoryLink(self._network, "10.0.0.1", 2)]
 
 

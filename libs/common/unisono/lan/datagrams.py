@@ -21,6 +21,8 @@ DeliverDatagram = Callable[[bytes, Endpoint, OwnNs], None]
 
 # Longer ones are cut here, and refused for their size.
 MAX_DATAGRAM: Final = 512
+# What waits in a socket of the default size, and a little more: a flood costs this and no more.
+HELD_AT_ONCE: Final = 512
 # DSCP EF: Wi-Fi takes it as its voice queue.
 EXPEDITED_FORWARDING: Final = 0xB8
 
@@ -39,6 +41,10 @@ class DatagramLink(Protocol):
 
     def listen(self, deliver: DeliverDatagram) -> None:
         """Start handing datagrams to ``deliver``, in the event loop."""
+        ...
+
+    def read(self) -> None:
+        """Hand over what waits; a link that is not held does so by itself."""
         ...
 
     def send(self, data: bytes, to: Endpoint) -> bool:
@@ -77,10 +83,19 @@ def bind(made: socket.socket, address: str, port: int, *, setting: str) -> None:
 class UdpLink:
     """A UDP socket; port 0 lets the kernel choose. `AddressInUse`, `LanError` at construction.
 
-    ``setting`` is what an operator changes when the port is in use.
+    ``setting`` is what an operator changes when the port is in use. ``held``: nothing wakes the
+    process when datagrams come; they wait, stamped, until its owner calls `read`.
     """
 
-    def __init__(self, address: str, port: int = 0, *, setting: str = "UNISONO_PROBE_PORT") -> None:
+    def __init__(
+        self,
+        address: str,
+        port: int = 0,
+        *,
+        setting: str = "UNISONO_PROBE_PORT",
+        held: bool = False,
+    ) -> None:
+        self._held = held
         self._deliver: DeliverDatagram | None = None
         self._socket = open_socket()
         bind(self._socket, address, port, setting=setting)
@@ -89,7 +104,8 @@ class UdpLink:
     def listen(self, deliver: DeliverDatagram) -> None:
         """Start reading."""
         self._deliver = deliver
-        asyncio.get_running_loop().add_reader(self._socket.fileno(), self._read)
+        if not self._held:
+            asyncio.get_running_loop().add_reader(self._socket.fileno(), self.read)
 
     def send(self, data: bytes, to: Endpoint) -> bool:
         """One datagram, at once."""
@@ -102,13 +118,14 @@ class UdpLink:
     def close(self) -> None:
         """Stop reading and close."""
         if self._socket.fileno() >= 0:
-            if self._deliver is not None:
+            if self._deliver is not None and not self._held:
                 asyncio.get_running_loop().remove_reader(self._socket.fileno())
             self._socket.close()
         self._deliver = None
 
-    def _read(self) -> None:
-        for _ in range(READ_AT_ONCE):
+    def read(self) -> None:
+        """Hand over what waits, up to a limit."""
+        for _ in range(HELD_AT_ONCE if self._held else READ_AT_ONCE):
             try:
                 data, ancillary, _, sender = self._socket.recvmsg(MAX_DATAGRAM, _ANCILLARY)
             except OSError:  # nothing more, or an error of an earlier send

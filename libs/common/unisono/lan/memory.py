@@ -273,6 +273,9 @@ class MemoryLink:
             raise AddressInUse(f"UDP port {port} is in use: set UNISONO_PROBE_PORT to a free one")
         network.links[self.endpoint] = self
 
+    def read(self) -> None:
+        """Nothing: it is never held."""
+
     def listen(self, deliver: DeliverDatagram) -> None:
         """Start delivering."""
         self._deliver = deliver

@@ -59,6 +59,10 @@ class ProbeResponder:
         self.answered = 0
         link.listen(self._answer)
 
+    def answer_waiting(self) -> None:
+        """Answer what waits, on a link that is held."""
+        self._link.read()
+
     def close(self) -> None:
         """Stop answering."""
         self._link.close()

@@ -63,6 +63,9 @@ class TcpProbeListener:
         """How many are open."""
         return len(self._lines)
 
+    def read(self) -> None:
+        """Nothing: it is never held."""
+
     def listen(self, deliver: DeliverDatagram) -> None:
         """Start accepting."""
         self._deliver = deliver
@@ -164,6 +167,9 @@ class TcpProbeLink:
     def endpoint(self) -> Endpoint:
         """Where it sends from; its ports are the kernel's choice."""
         return Endpoint(self._address, 0)
+
+    def read(self) -> None:
+        """Nothing: it is never held."""
 
     def listen(self, deliver: DeliverDatagram) -> None:
         """Hand answers to ``deliver``."""
