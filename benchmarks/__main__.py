@@ -1,11 +1,15 @@
-"""``python -m benchmarks [NAME …]``: run benchmarks on a demo of their own, or list them."""
+"""``python -m benchmarks [NAME …]``: run benchmarks on a demo of their own, or list them.
+
+``python -m benchmarks NAME [OPTION …]`` runs one that needs no demo, or brings its own.
+"""
 
 import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import processes, spread
+from benchmarks import beat, flood, followers, netlab, paths, processes, spread
+from benchmarks.clock import main as clock
 from benchmarks.demo_child import demo, isolation
 from benchmarks.errors import BenchError
 
@@ -18,23 +22,37 @@ BENCHMARKS = {
     "processes": ("CPU and memory of a device's four processes", processes),
 }
 
+# The same of those that need no demo; all but the first need root.
+ALONE = {
+    "clock": ("estimators of the master's clock, on the same traces", clock.main),
+    "netlab": ("the true error of the clock on every network of the lab", netlab.main),
+    "paths": ("the beacon paths side by side on every network of the lab", paths.main),
+    "beat": ("how exactly a master beats", beat.main),
+    "followers": ("what 50 followers cost their master", followers.main),
+    "flood": ("what a flood of forged messages does to a show", flood.main),
+}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the named benchmarks one after the other on one demo; the worst exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words and words[0] in ALONE:
+        return ALONE[words[0]][1](words[1:])
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="default: all of them")
     parser.add_argument("--list", action="store_true", help="list the benchmarks and stop")
     parser.add_argument("--devices", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement")
     parser.add_argument("--out", type=Path, help="directory for the figures as JSON")
-    arguments = parser.parse_args(argv)
+    arguments = parser.parse_args(words)
     if arguments.list:
-        for name, (meaning, _) in BENCHMARKS.items():
+        for name, (meaning, _) in (BENCHMARKS | ALONE).items():
             print(f"{name:12} {meaning}")
         return 0
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:
-        print(f"benchmarks: no {unknown[0]} here, only {', '.join(BENCHMARKS)}", file=sys.stderr)
+        known = ", ".join(BENCHMARKS | ALONE)
+        print(f"benchmarks: no {unknown[0]} here, only {known}", file=sys.stderr)
         return 2
     try:
         return _run(arguments)

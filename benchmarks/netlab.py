@@ -2,8 +2,9 @@
 
 ``python -m benchmarks.netlab [ROW …]``: real beacon processes on hosts whose clocks are set
 apart by a known time, joined by a switch that delays and loses; what a row must hold is in
-`tests.netlab.scenarios`. One row after the other, since they would disturb each other; 1 when one
-does not hold. ``--net list`` of the demo describes the networks.
+`tests.netlab.scenarios`. Idle processors are kept awake (`benchmarks.awake`). One row after the
+other, since they would disturb each other; 1 when one does not hold. ``--net list`` of the demo
+describes the networks.
 """
 
 import argparse
@@ -14,12 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.awake import awake
 from tests.netlab.judge import Figures, faults
 from tests.netlab.run import run
 from tests.netlab.scenarios import SCENARIOS, Scenario
 
 _HEAD = (
-    f"{'row':20} {'mean':>7} {'p50':>7} {'p99':>7} {'max':>7} {'bound':>7} "
+    f"{'row':20} {'bias':>7} {'mean':>7} {'p50':>7} {'p99':>7} {'max':>7} {'bound':>7} "
     f"{'beyond':>7} {'lost':>5} {'back':>5}  path"
 )
 
@@ -28,9 +30,9 @@ def line(row: Scenario, found: Figures) -> str:
     """One line of the table; times in ms, ``back`` in s."""
     back = "" if found.back_s is None else f"{found.back_s:.1f}"
     return (
-        f"{row.name:20} {found.mean_ms:7.3f} {found.p50_ms:7.3f} {found.p99_ms:7.3f} "
-        f"{found.max_ms:7.3f} {found.bound_mean_ms:7.3f} {found.outside_bound_ratio:7.2%} "
-        f"{found.lost:5} {back:>5}  {', '.join(found.paths)}"
+        f"{row.name:20} {found.bias_ms:7.3f} {found.mean_ms:7.3f} {found.p50_ms:7.3f} "
+        f"{found.p99_ms:7.3f} {found.max_ms:7.3f} {found.bound_mean_ms:7.3f} "
+        f"{found.outside_bound_ratio:7.2%} {found.lost:5} {back:>5}  {', '.join(found.paths)}"
     )
 
 
@@ -40,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("rows", nargs="*", metavar="ROW", help="default: all of them")
     parser.add_argument("--settle", type=float, default=30.0, help="seconds before judging")
     parser.add_argument("--judge", type=float, default=30.0, help="seconds of judging")
-    parser.add_argument("--followers", type=int, default=2)
+    parser.add_argument("--followers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="file for the figures")
     asked = parser.parse_args(argv)
@@ -52,15 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     broken, plain = 0, dict[str, Any]()
     for name in asked.rows or known:
         row = known[name]
-        found = asyncio.run(
-            run(
-                row,
-                settle_s=asked.settle,
-                judge_s=asked.judge,
-                followers=asked.followers,
-                seed=asked.seed,
+        with awake():
+            found = asyncio.run(
+                run(
+                    row,
+                    settle_s=asked.settle,
+                    judge_s=asked.judge,
+                    followers=asked.followers,
+                    seed=asked.seed,
+                )
             )
-        )
         wrong = faults(found, row.limits, row.path)
         print(line(row, found), *(f"\n    {fault}" for fault in wrong), sep="", flush=True)
         plain[name] = found.plain() | {"faults": wrong}

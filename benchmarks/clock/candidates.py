@@ -6,7 +6,8 @@
 from collections import deque
 from typing import Protocol
 
-from unisono.core.estimator import BeaconSample, ClockEstimator, ProbeSample
+from unisono.core.estimator import ClockEstimator
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.units import NS_PER_S, OwnNs
 
 Reading = tuple[int, int | None] | None

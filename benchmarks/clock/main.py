@@ -19,7 +19,8 @@ from benchmarks.clock.rows import ROWS
 from benchmarks.clock.score import Score, over_seeds, play, score
 from benchmarks.clock.sendspin import ByFormula, Published, published
 from benchmarks.clock.traces import START_NS, Row, make
-from unisono.core.estimator import BeaconSample, ClockEstimator
+from unisono.core.estimator import ClockEstimator
+from unisono.core.samples import BeaconSample
 from unisono.core.units import OwnNs
 
 QUICK_SEEDS = 1

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from benchmarks.clock.candidates import Candidate, Reading
 from benchmarks.clock.traces import START_NS, Trace
-from unisono.core.estimator import BeaconSample, ProbeSample
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.units import NS_PER_MS, NS_PER_S
 
 # Errors count from here on; what is before is the time to converge.

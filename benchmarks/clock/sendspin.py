@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from benchmarks.clock.candidates import Reading
 from benchmarks.clock.traces import Trace
-from unisono.core.estimator import BeaconSample, ProbeSample
+from unisono.core.samples import BeaconSample, ProbeSample
 
 PACKAGE = "aiosendspin"
 INSTALL_S = 120

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from unisono.core.estimator import BeaconSample, ProbeSample
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.units import NS_PER_S, MasterNs, OwnNs, scale_ppb
 
 # Devices have been up for a while, and the two clocks began at different times.

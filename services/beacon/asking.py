@@ -11,7 +11,7 @@ from services.beacon.counters import Counters
 from services.beacon.pace import Route, probe_wait_s
 from services.beacon.ways import Ways
 from unisono.core.clockmap import ClockMap
-from unisono.core.estimator import ProbeSample
+from unisono.core.samples import ProbeSample
 from unisono.core.units import ns_to_s
 from unisono.lan.errors import LanError
 from unisono.lan.paths import Endpoint

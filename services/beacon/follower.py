@@ -14,7 +14,7 @@ from services.beacon.parts import Job, PathTallies
 from services.beacon.ways import beacon_endpoints, probe_endpoints, tell_unusable
 from unisono.bus.topics import Timing
 from unisono.core.clockmap import ClockMap
-from unisono.core.estimator import BeaconSample, ProbeSample
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.session import Role
 from unisono.core.timeline import Timeline
 from unisono.core.units import NS_PER_MS, NS_PER_S, OwnNs

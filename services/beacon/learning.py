@@ -2,8 +2,9 @@
 
 from services.beacon.memory import Memory
 from unisono.core.clockmap import ClockMap
-from unisono.core.estimator import BeaconSample, ClockEstimator, ProbeSample
+from unisono.core.estimator import ClockEstimator
 from unisono.core.keptclock import KeptClock, still_holds
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.units import OwnNs
 from unisono.runtime import Clock
 from unisono.runtime.boot import clock_id

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Coroutine, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from services.beacon.beat import Beat
@@ -39,6 +38,9 @@ FAREWELLS: Final = 4
 FAREWELL_WAIT_S: Final = 0.03
 # From this rate on probes wait for the beat: 0.1 s is little beside a joiner's first seconds.
 HOLD_FROM_HZ: Final = 10.0
+# Answers that go before a beat, half a millisecond's worth; and behind it, what a socket holds.
+PROBES_BEFORE: Final = 8
+ALL_PROBES: Final = 512
 
 _log = logging.getLogger("unisono.beacon")
 
@@ -169,7 +171,7 @@ class Master:
 
         Datagrams wait for the next beat, which is awake anyway: their stamps are the kernel's, so
         waiting costs no exactness, and fifty followers cost no wake-ups. What it adds is the skew
-        of two clocks over one period, some microseconds.
+        of two clocks over one period, some microseconds. A flood costs what a socket holds.
         """
         held = self._job.flags.lan_beacon_hz >= HOLD_FROM_HZ
         self._responders = [
@@ -192,13 +194,21 @@ class Master:
         """One beat."""
         first = self._sent_ns is None
         self._settle()
+        # Rehearsed once: a processor that has just been woken takes several times as long for the
+        # first round, and what passes from the stamp to the wire is taken for delay of the path.
+        self._frame(BeaconState.PLAYING, self._clock.own_ns())
+        # Before the beacon: an answer behind it would wait until that has gone to everybody.
+        self._answer(PROBES_BEFORE)
         sent_ns = self._emit(BeaconState.PLAYING)
         if first:
             self._since_ns = sent_ns
             self._job.on_change()
-        for responder in self._responders:
-            responder.answer_waiting()
+        self._answer(ALL_PROBES)
         self._keep_if_due(sent_ns)
+
+    def _answer(self, at_most: int) -> None:
+        for responder in self._responders:
+            responder.answer_waiting(at_most)
 
     def _told(self) -> tuple[int, int]:
         return self._counters.sent, self._counters.unsent
@@ -212,9 +222,20 @@ class Master:
 
     def _emit(self, state: BeaconState) -> OwnNs:
         """Send one beacon on every path; returns the instant that it speaks of."""
-        assert self._origin is not None  # noqa: S101 - opened
         own_ns = self._clock.own_ns()
+        frame = self._frame(state, own_ns)
+        taken = [publisher.send(frame) for publisher in self._publishers]
+        self._counters.sent += any(taken)
+        self._counters.unsent += taken.count(False)
+        self._seq += 1
+        self._sent_ns = own_ns
+        return own_ns
+
+    def _frame(self, state: BeaconState, own_ns: OwnNs) -> bytes:
+        """The next beacon, as of ``own_ns``."""
+        assert self._origin is not None  # noqa: S101 - opened
         phase_ns = Timeline(self._origin.own_ns, self._length_ns).phase_ns(own_ns)
+        counting_down = phase_ns < 0 and state is BeaconState.PLAYING
         beacon = Beacon(
             session_id=self._spec.session_id,
             term=self._spec.term,
@@ -224,18 +245,10 @@ class Master:
             sent_ns=MasterNs(own_ns),
             phase_ns=phase_ns,
             speed=1.0,
-            state=state,
+            state=BeaconState.CUED if counting_down else state,
             playlist=self._fingerprint,
         )
-        if phase_ns < 0 and state is BeaconState.PLAYING:
-            beacon = replace(beacon, state=BeaconState.CUED)
-        frame = encode_beacon(beacon, self._key)
-        taken = [publisher.send(frame) for publisher in self._publishers]
-        self._counters.sent += any(taken)
-        self._counters.unsent += taken.count(False)
-        self._seq += 1
-        self._sent_ns = own_ns
-        return own_ns
+        return encode_beacon(beacon, self._key)
 
     def _refuse_request(self, refused: Refused, asker: Endpoint) -> None:
         self._counters.refuse(refused, f"request of {asker}")

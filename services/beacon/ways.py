@@ -105,7 +105,7 @@ class Ways:
     def probe_asker(self, *, stream: bool) -> DatagramLink:
         """What a follower asks from."""
         address = listen_address(self._settings.lan_interface)
-        return TcpProbeLink(address) if stream else UdpLink(address)
+        return TcpProbeLink(address) if stream else UdpLink(address, stamp_sends=True)
 
     def _udp_multicast(self) -> Multicast:
         return self._multicast(self._settings.udp_port)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.beacon_process import free_port
 from tests.support.waiting import until
 from unisono.clock import own_ns
-from unisono.core.estimator import ProbeSample
+from unisono.core.samples import ProbeSample
 from unisono.lan.datagrams import DatagramLink, UdpLink, arrival_ns
 from unisono.lan.errors import AddressInUse
 from unisono.lan.memory import MemoryLink, MemoryNetwork

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.waiting import until
 from unisono.clock import own_ns
-from unisono.core.estimator import ProbeSample
+from unisono.core.samples import ProbeSample
 from unisono.core.units import NS_PER_S, OwnNs
 from unisono.lan import probe_stream, tcp_probes
 from unisono.lan.errors import AddressInUse, LanError

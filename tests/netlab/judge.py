@@ -30,6 +30,7 @@ class Figures:
     """The worst follower's figures; errors are of all of them together."""
 
     count: int
+    bias_ms: float  # mean error with its sign: what does not come from chance
     mean_ms: float
     p50_ms: float
     p99_ms: float
@@ -55,6 +56,7 @@ def figures(followers: list[Followed]) -> Figures:
     backs = [f.back_s for f in followers]
     return Figures(
         count=len(errors),
+        bias_ms=sum(s.error_ms for f in followers for s in f.seen) / len(errors),
         mean_ms=sum(errors) / len(errors),
         p50_ms=errors[len(errors) // 2],
         p99_ms=errors[min(len(errors) - 1, len(errors) * 99 // 100)],

@@ -64,6 +64,7 @@ SCENARIOS = (
     Scenario("asymmetric", "asymmetric", limits=Limits(mean_ms=2.1, p99_ms=2.3)),
     Scenario("multicast-blocked", "multicast-blocked", path="udp-unicast"),
     Scenario("tcp-only", "multicast-blocked", path="tcp", flags={"SYNC_LAN_TRANSPORT": "tcp"}),
+    Scenario("udp-blocked", "udp-blocked", path="tcp"),
     # One beat is missed before unicast is asked for, and one more may be on its way.
     Scenario(
         "multicast-dies",

@@ -8,12 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from unisono.core.edgeline import PRIOR_SKEW_PPB
-from unisono.core.estimator import (
-    FRESH_SLEW_PPB,
-    BeaconSample,
-    ClockEstimator,
-    ProbeSample,
-)
+from unisono.core.estimator import FRESH_SLEW_PPB, ClockEstimator
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.units import MasterNs, OwnNs, scale_ppb
 
 S_NS = 10**9

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.property.test_core_estimator import S_NS, World, run
 from unisono.core.edgeline import PRIOR_SKEW_PPB, WANDER_PPB, fit
 from unisono.core.envelope import Bin
-from unisono.core.estimator import BeaconSample, ClockEstimator, ProbeSample
+from unisono.core.estimator import ClockEstimator
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.units import MasterNs, OwnNs
 
 

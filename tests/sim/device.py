@@ -15,10 +15,11 @@ from services.cli.lab.link import Link
 from services.cli.lab.profiles import Profile
 from unisono.core.clockmap import ClockMap, identity
 from unisono.core.control import ControlRules
-from unisono.core.estimator import BeaconSample, ClockEstimator, ProbeSample
+from unisono.core.estimator import ClockEstimator
 from unisono.core.guidance import Guidance, LanWord, guide, heard
 from unisono.core.mode import Mode, ModeRules
 from unisono.core.playerstate import PlayerSample, PlayerState
+from unisono.core.samples import BeaconSample, ProbeSample
 from unisono.core.session import SessionSpec
 from unisono.core.steering import (
     Action,
@@ -71,7 +72,9 @@ class Lan:
         """When a message arrives, None when it is lost. Unicast: what is blocked is not used."""
         at_ns = sent_ns
         for link in (self._leaving[source], self._towards[target]):
-            copies = link.carry(at_ns, FRAME_BYTES, multicast=False) if self.is_up else ()
+            copies = (
+                link.carry(at_ns, FRAME_BYTES, multicast=False, udp=False) if self.is_up else ()
+            )
             if not copies:
                 return None
             at_ns = min(copies)

@@ -12,7 +12,7 @@ from services.beacon.ways import Ways
 from tests.support.beacon_process import PLAYLIST, SECRET_HEX, make_spec
 from unisono.bus.topics import Timing
 from unisono.config import load_flags
-from unisono.core.estimator import ProbeSample
+from unisono.core.samples import ProbeSample
 from unisono.core.session import Member
 from unisono.core.units import NS_PER_MS, NS_PER_S, MasterNs, OwnNs, WallNs
 from unisono.lan.memory import MULTICAST_PATH, MemoryMulticastSubscriber, MemoryNetwork

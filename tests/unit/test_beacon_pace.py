@@ -18,14 +18,14 @@ from services.beacon.pace import (
 from unisono.core.units import NS_PER_MS, NS_PER_S, NS_PER_US, OwnNs
 
 
-def wait_s(bound_ns: int | None, *, joined_for_s: float = 60, unanswered: int = 0) -> float:
+def wait_s(bound_ns: int | None, *, joined_for_s: float = 600, unanswered: int = 0) -> float:
     return probe_wait_s(
         joined_for_s=joined_for_s, bound_ns=bound_ns, answered=99, unanswered=unanswered, dice=0.5
     )
 
 
 def test_the_better_the_bound_the_less_is_asked() -> None:
-    waits = [wait_s(bound_us * NS_PER_US) for bound_us in (0, 100, 300, 500, 800, 1_000, 9_000)]
+    waits = [wait_s(bound_us * NS_PER_US) for bound_us in (0, 300, 600, 900, 1_500, 2_000, 9_000)]
     assert waits == sorted(waits, reverse=True)
     assert waits[0] == STEADY_WAIT_S
     assert waits[-1] == wait_s(None) == 0.5
@@ -35,7 +35,12 @@ def test_a_joiner_asks_fast_until_its_clock_is_known_or_time_is_up() -> None:
     assert wait_s(None, joined_for_s=0) == JOINING_WAIT_S
     assert wait_s(2 * NS_PER_MS, joined_for_s=1) == JOINING_WAIT_S
     assert wait_s(100 * NS_PER_US, joined_for_s=1) > JOINING_WAIT_S
-    assert wait_s(2 * NS_PER_MS, joined_for_s=3) == 0.5
+    assert wait_s(None, joined_for_s=3) == 0.5
+
+
+def test_on_a_bad_path_probes_become_rarer_with_the_time_that_was_spent_on_it() -> None:
+    waits = [wait_s(2 * NS_PER_MS, joined_for_s=joined_s) for joined_s in (1, 3, 10, 20, 40)]
+    assert waits == pytest.approx([0.05, 0.05, 0.1, 0.2, 0.4])
 
 
 def test_who_never_answers_is_asked_seldom_however_little_is_known() -> None:

@@ -82,6 +82,16 @@ def test_broadcast_passes_where_multicast_is_blocked() -> None:
     assert made.ports["b"].towards.lost == {Loss.BLOCKED: 1}
 
 
+def test_only_datagrams_are_stopped_where_udp_is_blocked() -> None:
+    made = fabric()
+    made.ports["b"].towards.rules = LinkRules(udp_blocked=True)
+    header = MAC["b"] + MAC["a"] + b"\x08\x00" + bytes(9)
+    for protocol, expected in ((17, []), (6, ["b"])):
+        made.arrive(0, "a", header + bytes([protocol]) + bytes(20))
+        assert [delivery.host for delivery in made.deliveries(10**12)] == expected
+    assert reached(made, "a", BROADCAST) == ["b", "c", "outside"]
+
+
 def test_parts_hear_themselves_and_the_machine_until_healed() -> None:
     made = fabric()
     made.partition([["a"]])

@@ -15,6 +15,8 @@ from services.cli.lab.link import CLEAR, Link, Loss
 HEADER_BYTES: Final = 14  # two addresses and a type; what is shorter is no Ethernet frame
 _BROADCAST: Final = b"\xff" * 6
 _GROUP_BIT: Final = 1
+_IPV4: Final = b"\x08\x00"
+_UDP: Final = b"\x11"
 
 
 @dataclass(slots=True)
@@ -80,7 +82,8 @@ class Fabric:
         if not frame[6] & _GROUP_BIT:
             self._homes[frame[6:12]] = source
         link = self.ports[source].leaving
-        for due_ns in link.carry(now_ns, len(frame), multicast=_is_multicast(frame)):
+        multicast, udp = _is_multicast(frame), _is_udp(frame)
+        for due_ns in link.carry(now_ns, len(frame), multicast=multicast, udp=udp):
             self._push(due_ns, source, None, frame)
 
     def deliveries(self, now_ns: int) -> Iterator[Delivery]:
@@ -100,7 +103,7 @@ class Fabric:
 
     def _cross(self, event: _Event) -> None:
         """The switch passes a frame on."""
-        frame, multicast = event.frame, _is_multicast(event.frame)
+        frame, multicast, udp = event.frame, _is_multicast(event.frame), _is_udp(event.frame)
         home = None if frame[0] & _GROUP_BIT else self._homes.get(frame[:6])
         for host in self.ports if home is None else (home,):
             if host == event.source:
@@ -109,7 +112,7 @@ class Fabric:
             if self._cut(event.source, host):
                 link.lost[Loss.DOWN] += 1
                 continue
-            for due_ns in link.carry(event.due_ns, len(frame), multicast=multicast):
+            for due_ns in link.carry(event.due_ns, len(frame), multicast=multicast, udp=udp):
                 self._push(due_ns, event.source, host, frame)
 
     def _cut(self, one: str, other: str) -> bool:
@@ -124,3 +127,7 @@ class Fabric:
 
 def _is_multicast(frame: bytes) -> bool:
     return bool(frame[0] & _GROUP_BIT) and frame[:6] != _BROADCAST
+
+
+def _is_udp(frame: bytes) -> bool:
+    return frame[12:14] == _IPV4 and frame[23:24] == _UDP

@@ -30,7 +30,7 @@ class Loss(StrEnum):
 
     LOST = "lost"
     QUEUE = "queue"  # too much was waiting for the rate
-    BLOCKED = "blocked"  # multicast, where it is blocked
+    BLOCKED = "blocked"  # multicast or UDP, where it is blocked
     DOWN = "down"  # the link is down, or the network is partitioned
     UNWRITABLE = "unwritable"  # the host's interface is down or gone
 
@@ -58,6 +58,7 @@ class LinkRules:
     rate_kbits: float = 0.0  # in 10^3 bits per second; 0 is no limit
     queue_bytes: int = 100_000  # what may wait for the rate; as much as small routers keep
     multicast_blocked: bool = False  # broadcast, on which ARP lives, passes
+    udp_blocked: bool = False  # every datagram; only streams pass, and ARP
     down: bool = False
 
     def __post_init__(self) -> None:
@@ -88,7 +89,9 @@ class Link:
         self._free_ns = 0  # when the last bit that waits for the rate has been sent
         self._last_ns = 0  # the latest instant handed out
 
-    def carry(self, now_ns: int, size_bytes: int, *, multicast: bool) -> tuple[int, ...]:
+    def carry(
+        self, now_ns: int, size_bytes: int, *, multicast: bool, udp: bool = True
+    ) -> tuple[int, ...]:
         """When the copies of a frame that enters at ``now_ns`` come out; () when it is lost.
 
         Frames are handed in by the order of their ``now_ns``, on any clock.
@@ -99,7 +102,7 @@ class Link:
             return (now_ns,)
         if rules.down:
             return self._lose(Loss.DOWN)
-        if multicast and rules.multicast_blocked:
+        if (multicast and rules.multicast_blocked) or (udp and rules.udp_blocked):
             return self._lose(Loss.BLOCKED)
         sent_ns = self._send(now_ns, size_bytes) if rules.rate_kbits else now_ns
         if sent_ns is None:

@@ -85,6 +85,12 @@ PROFILES = (
         lan=LinkRules(delay_ms=0.05, jitter=Jitter.NORMAL, jitter_ms=0.01, multicast_blocked=True),
         wan=_FAR,
     ),
+    # A firewall that knows streams only.
+    Profile(
+        "udp-blocked",
+        lan=LinkRules(delay_ms=0.05, jitter=Jitter.NORMAL, jitter_ms=0.01, udp_blocked=True),
+        wan=_FAR,
+    ),
     # The way back takes 4 ms longer than the way there: no exchange of time stamps can see it, and
     # what is found of the other's clock is 2 ms wrong.
     Profile(
@@ -146,6 +152,8 @@ def _words(rules: LinkRules) -> Iterator[str]:
         yield f"{_percent(rules.duplicate_share)} twice"
     if rules.rate_kbits:
         yield f"{rules.rate_kbits:g} kbit/s"
+    if rules.udp_blocked:
+        yield "UDP blocked"
     if rules.multicast_blocked:
         yield "no multicast"
 

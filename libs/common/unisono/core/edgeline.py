@@ -1,10 +1,11 @@
 """The likeliest line between the limits of an offset: the skew, and where the edges are.
 
 Its slope is the likeliest one for delays that have a least part and an exponential one: that of
-the line for which the limits lie closest to their own side's edge, each weighed by how much it can
-say of now (Moon, Skelly and Towsley, "Estimation and removal of clock skew from network delay
-measurements", INFOCOM 1999, with both directions at once). How far off it can be is confined by the
-limits themselves: the line must pass between all upper and all lower ones.
+the line for which the limits lie closest to their own stream's edge, each weighed by how much it
+can say of now (Moon, Skelly and Towsley, "Estimation and removal of clock skew from network delay
+measurements", INFOCOM 1999, with all streams at once, each with an edge of its own). How far off it
+can be is confined by the limits themselves: the line must pass between all upper and all lower
+ones.
 
 Three things are not delays of one path at one rate, and are told apart here. What one side said
 before the other has moved is loosened by that: the clock was slewed. Limits far from their edge
@@ -16,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf, log
 
-from unisono.core.envelope import LOWER, SIDES, UPPER, Bin
+from unisono.core.envelope import LOWER, SIDES, STREAMS, STREAMS_OF, UPPER, Bin, Stream
 from unisono.core.units import NS_PER_S
 
 # Either clock's crystal is within 100 ppm, and its kernel slews it by 500 ppm at most.
@@ -43,16 +44,14 @@ HALVINGS = 22
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """The skew, how far off it can be; by side, where the edge is and what messages wait.
+    """The skew, how far off it can be; by side, where the edge is.
 
-    ``edges_ns`` are the offset's likely edges at the instant of the fit, without the least delays;
-    ``means_ns`` the mean delays of a message beyond the least.
+    ``edges_ns`` are the offset's likely edges at the instant of the fit, without the least delays.
     """
 
     skew_ppb: int = 0
     skew_bound_ppb: int = PRIOR_SKEW_PPB
     edges_ns: dict[int, int] = field(default_factory=dict)
-    means_ns: dict[int, float] = field(default_factory=dict)
 
     def slope_ppb(self, sign: int, doubt_ppb: int) -> int:
         """The slope along which a limit of that side is carried on: loosened by the doubt."""
@@ -77,38 +76,48 @@ class _Point:
 def fit(bins: Sequence[Bin], at_ns: int, before: Line) -> Line | None:
     """The likeliest line at ``at_ns``; None where no line passes between the limits."""
     base_ns = next((limit.offset_ns for one in bins for limit in one.limits.values()), 0)
-    points = {sign: _points(bins, sign, at_ns, base_ns) for sign in SIDES}
-    means_ns = {sign: _mean_ns(points[sign], sign * before.skew_ppb) for sign in SIDES}
-    for sign in SIDES:
-        _weigh(points[sign], means_ns[sign])
+    points = {stream: _points(bins, stream, at_ns, base_ns) for stream in STREAMS}
+    for stream in STREAMS:
+        mean_ns = _mean_ns(points[stream], stream.sign * before.skew_ppb)
+        _weigh(points[stream], mean_ns)
     _loosen(points, before.skew_ppb)
-    for sign in SIDES:
-        _doubt(points[sign], sign * before.skew_ppb)
-    hulls = {sign: _hull(points[sign]) for sign in SIDES}
+    for stream in STREAMS:
+        _doubt(points[stream], stream.sign * before.skew_ppb)
+    hulls = {stream: _hull(points[stream]) for stream in STREAMS}
     most_ppb, least_ppb = _slopes(hulls)
     if most_ppb < least_ppb - LEAST_SKEW_BOUND_PPB:
         return None
     skew_ppb = min(max(_likeliest(points, hulls), least_ppb), most_ppb)
     off_ppb = max(most_ppb - skew_ppb, skew_ppb - least_ppb, 0)
-    edges_ns = {}
-    for sign in SIDES:
-        if points[sign]:
-            edge_ns = _lowest(hulls[sign], sign * skew_ppb).at_ns(sign * skew_ppb)
-            # The tightest of all misses the edge by so much on average.
-            margin_ns = 1 / sum(point.weight for point in points[sign])
-            edges_ns[sign] = base_ns + sign * round(edge_ns - margin_ns)
-    return Line(round(skew_ppb), round(off_ppb) + LEAST_SKEW_BOUND_PPB, edges_ns, means_ns)
+    edges_ns = {
+        sign: base_ns + sign * round(min(edges))
+        for sign in SIDES
+        if (
+            edges := [
+                _edge_ns(points[s], hulls[s], sign * skew_ppb)
+                for s in STREAMS_OF[sign]
+                if points[s]
+            ]
+        )
+    }
+    return Line(round(skew_ppb), round(off_ppb) + LEAST_SKEW_BOUND_PPB, edges_ns)
 
 
-def _points(bins: Sequence[Bin], sign: int, at_ns: int, base_ns: int) -> list[_Point]:
-    """One side's limits, oldest first, each loosened by what clocks wander in its age."""
+def _edge_ns(points: Sequence[_Point], hull: Sequence[_Point], slope_ppb: float) -> float:
+    """Where a stream's edge likely is: the tightest of all misses it by so much on average."""
+    tightest_ns = _lowest(hull, slope_ppb).at_ns(slope_ppb)
+    return tightest_ns - 1 / sum(point.weight for point in points)
+
+
+def _points(bins: Sequence[Bin], stream: Stream, at_ns: int, base_ns: int) -> list[_Point]:
+    """One stream's limits, oldest first, each loosened by what clocks wander in its age."""
     found = []
     for one in bins:
-        limit = one.limits.get(sign)
+        limit = one.limits.get(stream)
         if limit is not None:
             age_s = (at_ns - limit.at_ns) / NS_PER_S
-            height_ns = sign * (limit.offset_ns - base_ns) + WANDER_PPB * abs(age_s)
-            found.append(_Point(age_s, height_ns, one.counts[sign]))
+            height_ns = stream.sign * (limit.offset_ns - base_ns) + WANDER_PPB * abs(age_s)
+            found.append(_Point(age_s, height_ns, one.counts[stream]))
     found.sort(key=lambda point: -point.age_s)
     return found
 
@@ -135,26 +144,33 @@ def _weigh(points: Sequence[_Point], mean_ns: float) -> None:
         point.weight = 1 / (mean_ns / point.count + WANDER_PPB * abs(point.age_s))
 
 
-def _loosen(points: dict[int, list[_Point]], skew_ppb: float) -> None:
+def _loosen(points: dict[Stream, list[_Point]], skew_ppb: float) -> None:
     """Loosen what one side said before the other has moved.
 
-    Where the younger limits of a side are tighter than all older ones, by more than luck explains,
-    the clock was slewed, or that direction became faster. So what the other side said back then is
-    to be doubted by as much. What that leaves of one side may tell more of the other, hence three
-    rounds: beacons tell most, so they begin.
+    Where the younger limits of a stream are tighter than all older ones, by more than luck
+    explains, the clock was slewed, or that direction became faster. So what the other side said
+    back then is to be doubted by as much. What that leaves of one side may tell more of the other,
+    hence three rounds: beacons tell most, so they begin.
     """
     for sign in (UPPER, LOWER, UPPER):
-        steps = _moved(points[-sign], -sign * skew_ppb)
-        i, by_ns = 0, 0.0
-        for point in reversed(points[sign]):
-            while i < len(steps) and steps[i][0] <= point.age_s:
-                by_ns = max(by_ns, steps[i][1])
-                i += 1
-            more_ns = by_ns - point.loosened_ns
-            if more_ns > 0:
-                point.loosened_ns = by_ns
-                point.height_ns += more_ns
-                point.weight = 1 / (1 / point.weight + more_ns)
+        for other in STREAMS_OF[-sign]:
+            steps = _moved(points[other], -sign * skew_ppb)
+            for stream in STREAMS_OF[sign]:
+                _loosen_by(points[stream], steps)
+
+
+def _loosen_by(points: Sequence[_Point], steps: Sequence[tuple[float, float]]) -> None:
+    """Loosen each point by the largest of the steps, youngest first, that came after it."""
+    i, by_ns = 0, 0.0
+    for point in reversed(points):
+        while i < len(steps) and steps[i][0] <= point.age_s:
+            by_ns = max(by_ns, steps[i][1])
+            i += 1
+        more_ns = by_ns - point.loosened_ns
+        if more_ns > 0:
+            point.loosened_ns = by_ns
+            point.height_ns += more_ns
+            point.weight = 1 / (1 / point.weight + more_ns)
 
 
 def _moved(points: Sequence[_Point], slope_ppb: float) -> list[tuple[float, float]]:
@@ -197,14 +213,15 @@ def _hull(points: Sequence[_Point]) -> list[_Point]:
     return hull
 
 
-def _slopes(hulls: dict[int, list[_Point]]) -> tuple[float, float]:
+def _slopes(hulls: dict[Stream, list[_Point]]) -> tuple[float, float]:
     """The largest and the smallest slope of a line between both sides.
 
     Any pair of an upper and a lower limit at two times confines it from one side.
     """
     most_ppb, least_ppb = float(PRIOR_SKEW_PPB), -float(PRIOR_SKEW_PPB)
-    for upper in hulls[UPPER]:
-        for lower in hulls[LOWER]:
+    lowers = [point for stream in STREAMS_OF[LOWER] for point in hulls[stream]]
+    for upper in (point for stream in STREAMS_OF[UPPER] for point in hulls[stream]):
+        for lower in lowers:
             apart_s = lower.age_s - upper.age_s
             if apart_s > APART_S:
                 most_ppb = min(most_ppb, (upper.height_ns + lower.height_ns) / apart_s)
@@ -213,22 +230,24 @@ def _slopes(hulls: dict[int, list[_Point]]) -> tuple[float, float]:
     return most_ppb, least_ppb
 
 
-def _likeliest(points: dict[int, list[_Point]], hulls: dict[int, list[_Point]]) -> float:
+def _likeliest(points: dict[Stream, list[_Point]], hulls: dict[Stream, list[_Point]]) -> float:
     """The slope at which the weighed distances of all limits from their edges are least.
 
     Their sum is convex in the slope, so its derivative has one change of sign.
     """
-    constant, totals = 0.0, {}
-    for sign in SIDES:
-        constant += sign * sum(point.age_s * point.weight for point in points[sign])
-        totals[sign] = sum(point.weight for point in points[sign])
+    constant = 0.0
+    edges: list[tuple[int, float, list[_Point]]] = []
+    for stream in STREAMS:
+        if points[stream]:
+            constant += stream.sign * sum(p.age_s * p.weight for p in points[stream])
+            total = sum(point.weight for point in points[stream])
+            edges.append((stream.sign, total, hulls[stream]))
     low, high = -float(PRIOR_SKEW_PPB), float(PRIOR_SKEW_PPB)
     for _ in range(HALVINGS):
         slope_ppb = (low + high) / 2
         rising = constant + (1 if slope_ppb > 0 else -1) / USUAL_SKEW_PPB
-        for sign in SIDES:
-            if hulls[sign]:
-                rising -= sign * totals[sign] * _lowest(hulls[sign], sign * slope_ppb).age_s
+        for sign, total, hull in edges:
+            rising -= sign * total * _lowest(hull, sign * slope_ppb).age_s
         if rising > 0:
             high = slope_ppb
         else:

@@ -24,12 +24,21 @@ long as nobody can know: from an unannounced step until the first probe that tel
 the few seconds in which a faster slew begins or ends.
 """
 
-from dataclasses import dataclass
-
 from unisono.core.clockmap import ClockMap
 from unisono.core.edgeline import STAMP_NOISE_NS, WANDER_PPB, Line, fit
-from unisono.core.envelope import BIN_NS, LOWER, SIDES, UPPER, Bin, Limit, thinned
-from unisono.core.units import NS_PER_MS, NS_PER_S, MasterNs, OwnNs, scale_ppb
+from unisono.core.envelope import (
+    BIN_NS,
+    LOWER,
+    SIDES,
+    STREAMS_OF,
+    UPPER,
+    Bin,
+    Limit,
+    Stream,
+    thinned,
+)
+from unisono.core.samples import BeaconSample, ProbeSample
+from unisono.core.units import NS_PER_MS, NS_PER_S, OwnNs, scale_ppb
 
 # The line is drawn again with every bin while there are few, then at this interval: it is most of
 # what a beacon costs.
@@ -57,30 +66,6 @@ ONE_WAY_BOUND_NS = 5 * NS_PER_MS
 ONE_WAY_FIRST_NS = 7 * 20 * NS_PER_MS
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeSample:
-    """One exchange: sent and received by us (own clock), received and sent by the master."""
-
-    own_sent_ns: OwnNs
-    master_received_ns: MasterNs
-    master_sent_ns: MasterNs
-    own_received_ns: OwnNs
-
-    @property
-    def rtt_ns(self) -> int:
-        """Time on the path, both ways, without the master's own."""
-        away_ns = self.own_received_ns - self.own_sent_ns
-        return away_ns - (self.master_sent_ns - self.master_received_ns)
-
-
-@dataclass(frozen=True, slots=True)
-class BeaconSample:
-    """One beacon: the master's stamp at sending, ours at receipt."""
-
-    master_sent_ns: MasterNs
-    own_received_ns: OwnNs
-
-
 class ClockEstimator:
     """Estimates the master's clock from this device's own; see the head of this module."""
 
@@ -94,7 +79,7 @@ class ClockEstimator:
         self._likely: dict[int, int] = {}
         # Limits that speak for a step, the first of them contradicting all that is known; and
         # by how much they do.
-        self._rival: list[tuple[int, Limit]] = []
+        self._rival: list[tuple[Stream, Limit]] = []
         self._doubt_ns = 0
         self._slewed_ns: int | None = None  # when limits last contradicted each other
         self._restored: ClockMap | None = None
@@ -127,8 +112,9 @@ class ClockEstimator:
             return  # stamps that no path can produce; a step in the middle of the exchange
         upper_ns = sample.master_received_ns - sample.own_sent_ns
         lower_ns = sample.master_sent_ns - sample.own_received_ns
-        self._take(Limit(sample.own_sent_ns, upper_ns), UPPER, sample.own_received_ns)
-        self._take(Limit(sample.own_received_ns, lower_ns), LOWER, sample.own_received_ns)
+        at_ns = sample.own_received_ns
+        self._take(Limit(sample.own_sent_ns, upper_ns), Stream.REQUEST, at_ns)
+        self._take(Limit(at_ns, lower_ns), Stream.REPLY, at_ns)
         if self._bins:
             self._bins[-1].add_rtt(sample.rtt_ns)
 
@@ -136,7 +122,7 @@ class ClockEstimator:
         """Use a one-way beacon: it confines the offset from below."""
         offset_ns = sample.master_sent_ns - sample.own_received_ns
         limit = Limit(sample.own_received_ns, offset_ns)
-        self._take(limit, LOWER, sample.own_received_ns)
+        self._take(limit, Stream.BEACON, sample.own_received_ns)
 
     def clock_map(self, now_ns: OwnNs) -> ClockMap | None:
         """The map as known at ``now_ns``; None while nothing came from the master."""
@@ -168,12 +154,12 @@ class ClockEstimator:
 
     def _one_way(self, now_ns: OwnNs) -> tuple[int, int]:
         """Offset and bound from lower limits alone: the fastest recent beacon, and a guess."""
-        line = self._line
-        fresh = [b for b in self._bins if now_ns - b.limits[LOWER].at_ns <= FRESH_NS]
+        line, beacon = self._line, Stream.BEACON
+        fresh = [b for b in self._bins if now_ns - b.limits[beacon].at_ns <= FRESH_NS]
         fresh = fresh or self._bins[-1:]
-        fastest_ns = max(b.limits[LOWER].carried_ns(now_ns, line.skew_ppb) for b in fresh)
-        age_ns = max(0, now_ns - fresh[-1].limits[LOWER].at_ns)
-        bound_ns = ONE_WAY_BOUND_NS + ONE_WAY_FIRST_NS // sum(b.counts[LOWER] for b in fresh)
+        fastest_ns = max(b.limits[beacon].carried_ns(now_ns, line.skew_ppb) for b in fresh)
+        age_ns = max(0, now_ns - fresh[-1].limits[beacon].at_ns)
+        bound_ns = ONE_WAY_BOUND_NS + ONE_WAY_FIRST_NS // sum(b.counts[beacon] for b in fresh)
         return fastest_ns + ONE_WAY_DELAY_NS, bound_ns + scale_ppb(age_ns, line.skew_bound_ppb)
 
     def _reach_ns(self, sign: int, now_ns: int) -> int:
@@ -183,10 +169,13 @@ class ClockEstimator:
         doubt_ppb = max(self._line.skew_bound_ppb, SLEWING_PPB if slewing else FRESH_SLEW_PPB)
         slope_ppb = self._line.slope_ppb(sign, doubt_ppb)
         newest_ns, reach_ns = None, 0
-        for one in reversed(self._bins):
-            limit = one.limits.get(sign)
-            if limit is None:
-                continue
+        limits = (
+            one.limits[stream]
+            for one in reversed(self._bins)
+            for stream in STREAMS_OF[sign]
+            if stream in one.limits
+        )
+        for limit in limits:
             there_ns = sign * limit.carried_ns(now_ns, slope_ppb)
             if newest_ns is None:
                 newest_ns, reach_ns = limit.at_ns, there_ns
@@ -196,17 +185,18 @@ class ClockEstimator:
             reach_ns = min(reach_ns, there_ns + scale_ppb(max(0, stale_ns), SLEWING_PPB))
         return sign * reach_ns
 
-    def _take(self, limit: Limit, sign: int, at_ns: int) -> None:
+    def _take(self, limit: Limit, stream: Stream, at_ns: int) -> None:
         """Use one limit, unless it contradicts what is known and stands alone in that."""
+        sign = stream.sign
         self._doubt_restored(limit, sign)
         crossing_ns = self._crossing_ns(limit, sign)
         if self._rival or crossing_ns > STEP_NS:
-            self._weigh_step(limit, sign, crossing_ns)
+            self._weigh_step(limit, stream, crossing_ns)
             if len(self._rival) >= STEP_LIMITS:
                 believed = self._rival
                 self.reset()
-                for other_sign, other in believed:
-                    self._put(other, other_sign, at_ns)
+                for other_stream, other in believed:
+                    self._put(other, other_stream, at_ns)
                 return
             if crossing_ns > STEP_NS:
                 return
@@ -214,35 +204,35 @@ class ClockEstimator:
             self._slewed_ns = at_ns
             self._forget_older_half()
             crossing_ns = self._crossing_ns(limit, sign)
-        self._put(limit, sign, at_ns)
+        self._put(limit, stream, at_ns)
 
-    def _weigh_step(self, limit: Limit, sign: int, crossing_ns: int) -> None:
+    def _weigh_step(self, limit: Limit, stream: Stream, crossing_ns: int) -> None:
         """Add a limit to those that speak for a step, or drop them if it refutes them.
 
         One of the first one's side that contradicts nothing may just be slow: it says nothing.
         """
-        skew_ppb = self._line.skew_ppb
+        sign, skew_ppb = stream.sign, self._line.skew_ppb
         refuted = any(
             sign * (other.carried_ns(limit.at_ns, skew_ppb) - limit.offset_ns) > STEP_NS
-            for other_sign, other in self._rival
-            if other_sign != sign
+            for other_stream, other in self._rival
+            if other_stream.sign != sign
         )
         if refuted or (self._rival and limit.at_ns - self._rival[0][1].at_ns > RIVAL_NS):
             self._rival, self._doubt_ns = [], 0
-        if crossing_ns > STEP_NS or (self._rival and self._rival[0][0] != sign):
-            self._rival.append((sign, limit))
+        if crossing_ns > STEP_NS or (self._rival and self._rival[0][0].sign != sign):
+            self._rival.append((stream, limit))
             self._doubt_ns = max(self._doubt_ns, crossing_ns)
 
-    def _put(self, limit: Limit, sign: int, at_ns: int) -> None:
+    def _put(self, limit: Limit, stream: Stream, at_ns: int) -> None:
         """Keep a limit that agrees with the others."""
         if not self._bins or self._bins[-1].number < at_ns // BIN_NS:
             young = len(self._bins) < YOUNG_BINS
             if young or at_ns - self._reference_ns >= FOLD_NS:
                 self._fold(at_ns)
             self._bins.append(Bin(at_ns // BIN_NS))
-        self._bins[-1].add(sign, limit, self._line.skew_ppb)
-        self._tighten(self._surely, limit, sign, self._line.skew_bound_ppb)
-        self._tighten(self._likely, limit, sign, WANDER_PPB)
+        self._bins[-1].add(stream, limit, self._line.skew_ppb)
+        self._tighten(self._surely, limit, stream.sign, self._line.skew_bound_ppb)
+        self._tighten(self._likely, limit, stream.sign, WANDER_PPB)
 
     def _tighten(self, edges: dict[int, int], limit: Limit, sign: int, doubt_ppb: int) -> None:
         """Move one side's edge to ``limit`` if that is tighter."""
@@ -265,8 +255,8 @@ class ClockEstimator:
         self._reference_ns = at_ns
         self._surely, self._likely = {}, dict(line.edges_ns)
         for one in self._bins:
-            for sign, limit in one.limits.items():
-                self._tighten(self._surely, limit, sign, line.skew_bound_ppb)
+            for stream, limit in one.limits.items():
+                self._tighten(self._surely, limit, stream.sign, line.skew_bound_ppb)
         self._drop_restored(at_ns)
 
     def _crossing_ns(self, limit: Limit, sign: int) -> int:

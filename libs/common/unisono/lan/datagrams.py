@@ -4,6 +4,7 @@ A stamp taken by the interpreter would contain its own waiting for the processor
 """
 
 import asyncio
+import contextlib
 import errno
 import socket
 import struct
@@ -21,14 +22,17 @@ DeliverDatagram = Callable[[bytes, Endpoint, OwnNs], None]
 
 # Longer ones are cut here, and refused for their size.
 MAX_DATAGRAM: Final = 512
-# What waits in a socket of the default size, and a little more: a flood costs this and no more.
-HELD_AT_ONCE: Final = 512
 # DSCP EF: Wi-Fi takes it as its voice queue.
 EXPEDITED_FORWARDING: Final = 0xB8
 
 _SO_TIMESTAMPNS: Final = 35  # Linux; its message is a struct timespec of the wall clock
 _TIMESPEC: Final = struct.Struct("@ll")
-_ANCILLARY: Final = socket.CMSG_SPACE(_TIMESPEC.size)
+_SO_TIMESTAMPING: Final = 37  # its message is three of them, the first by software
+_STAMPS: Final = (_SO_TIMESTAMPNS, _SO_TIMESTAMPING)
+# Stamp by software what is sent, tell that stamp, and no copy of what was sent with it.
+_STAMP_SENDS: Final = 1 << 1 | 1 << 4 | 1 << 11
+# Room for all that may come with a datagram, or with the stamp of a sent one.
+_ANCILLARY: Final = socket.CMSG_SPACE(3 * _TIMESPEC.size) + socket.CMSG_SPACE(64)
 
 
 class DatagramLink(Protocol):
@@ -43,8 +47,13 @@ class DatagramLink(Protocol):
         """Start handing datagrams to ``deliver``, in the event loop."""
         ...
 
-    def read(self) -> None:
-        """Hand over what waits; a link that is not held does so by itself."""
+    @property
+    def left_ns(self) -> OwnNs | None:
+        """When the last datagram left the machine, by its kernel; None where nothing tells."""
+        ...
+
+    def read(self, at_most: int) -> None:
+        """Hand over so many of those that wait; a link that is not held does so by itself."""
         ...
 
     def send(self, data: bytes, to: Endpoint) -> bool:
@@ -84,7 +93,8 @@ class UdpLink:
     """A UDP socket; port 0 lets the kernel choose. `AddressInUse`, `LanError` at construction.
 
     ``setting`` is what an operator changes when the port is in use. ``held``: nothing wakes the
-    process when datagrams come; they wait, stamped, until its owner calls `read`.
+    process when datagrams come; they wait, stamped, until its owner calls `read`. ``stamp_sends``:
+    what leaves is stamped as well, see `left_ns`.
     """
 
     def __init__(
@@ -94,11 +104,16 @@ class UdpLink:
         *,
         setting: str = "UNISONO_PROBE_PORT",
         held: bool = False,
+        stamp_sends: bool = False,
     ) -> None:
         self._held = held
+        self._stamp_sends = stamp_sends
+        self.left_ns: OwnNs | None = None
         self._deliver: DeliverDatagram | None = None
         self._socket = open_socket()
         bind(self._socket, address, port, setting=setting)
+        if stamp_sends:
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_SENDS)
         self.endpoint = Endpoint(*self._socket.getsockname()[:2])
 
     def listen(self, deliver: DeliverDatagram) -> None:
@@ -113,6 +128,8 @@ class UdpLink:
             self._socket.sendto(data, (to.address, to.port))
         except OSError:
             return False
+        if self._stamp_sends:
+            self.left_ns = self._departure_ns()
         return True
 
     def close(self) -> None:
@@ -123,9 +140,20 @@ class UdpLink:
             self._socket.close()
         self._deliver = None
 
-    def read(self) -> None:
-        """Hand over what waits, up to a limit."""
-        for _ in range(HELD_AT_ONCE if self._held else READ_AT_ONCE):
+    def _departure_ns(self) -> OwnNs | None:
+        """The stamp of what was just sent: a driver gives it before the call returns, or soon."""
+        left_ns = None
+        with contextlib.suppress(OSError):
+            while True:
+                _, ancillary, _, _ = self._socket.recvmsg(0, _ANCILLARY, socket.MSG_ERRQUEUE)
+                left_ns = departure_ns(ancillary)
+        return left_ns
+
+    def read(self, at_most: int = READ_AT_ONCE) -> None:
+        """Hand over so many of those that wait."""
+        if self._stamp_sends:
+            self._departure_ns()  # a stamp that came too late would wake the loop for ever
+        for _ in range(at_most):
             try:
                 data, ancillary, _, sender = self._socket.recvmsg(MAX_DATAGRAM, _ANCILLARY)
             except OSError:  # nothing more, or an error of an earlier send
@@ -171,16 +199,32 @@ class FrameReader:
 
 
 def arrival_ns(ancillary: list[tuple[int, int, bytes]]) -> OwnNs:
-    """When a datagram reached the kernel, on the own monotonic clock.
+    """When a datagram reached the kernel, on the own monotonic clock; "now" if nothing tells.
 
-    The kernel stamps by the wall clock; what has passed since is measured on it, and taken off
-    the monotonic clock. A wall clock set in between shows as an absurd wait: then it is "now".
+    Should the process be interrupted between the two clocks, the arrival seems later than it was,
+    never earlier: no delay is ever made shorter.
     """
     wall_ns, now_ns = time.time_ns(), time.monotonic_ns()
+    waited_ns = _waited_ns(ancillary, wall_ns)
+    return OwnNs(now_ns - (waited_ns or 0))
+
+
+def departure_ns(ancillary: list[tuple[int, int, bytes]]) -> OwnNs | None:
+    """The same of a departure, earlier if anything; None if nothing tells."""
+    now_ns, wall_ns = time.monotonic_ns(), time.time_ns()
+    waited_ns = _waited_ns(ancillary, wall_ns)
+    return None if waited_ns is None else OwnNs(now_ns - waited_ns)
+
+
+def _waited_ns(ancillary: list[tuple[int, int, bytes]], wall_ns: int) -> int | None:
+    """What has passed since the kernel's stamp, which is of the wall clock; None without one.
+
+    A wall clock set in between shows as an absurd wait.
+    """
     for level, kind, content in ancillary:
-        if (level, kind, len(content)) == (socket.SOL_SOCKET, _SO_TIMESTAMPNS, _TIMESPEC.size):
-            seconds, nanoseconds = _TIMESPEC.unpack(content)
-            waited_ns = wall_ns - (seconds * NS_PER_S + nanoseconds)
+        if level == socket.SOL_SOCKET and kind in _STAMPS and len(content) >= _TIMESPEC.size:
+            seconds, nanoseconds = _TIMESPEC.unpack_from(content)
+            waited_ns: int = wall_ns - (seconds * NS_PER_S + nanoseconds)
             if 0 <= waited_ns < NS_PER_S:
-                return OwnNs(now_ns - waited_ns)
-    return OwnNs(now_ns)
+                return waited_ns
+    return None

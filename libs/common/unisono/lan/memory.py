@@ -273,7 +273,9 @@ class MemoryLink:
             raise AddressInUse(f"UDP port {port} is in use: set UNISONO_PROBE_PORT to a free one")
         network.links[self.endpoint] = self
 
-    def read(self) -> None:
+    left_ns = None  # nothing tells
+
+    def read(self, at_most: int) -> None:
         """Nothing: it is never held."""
 
     def listen(self, deliver: DeliverDatagram) -> None:

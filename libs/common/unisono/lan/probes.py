@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from unisono.clock import own_ns
-from unisono.core.estimator import ProbeSample
+from unisono.core.samples import ProbeSample
 from unisono.core.units import NS_PER_S, MasterNs, OwnNs
 from unisono.lan.datagrams import DatagramLink
 from unisono.lan.paths import Endpoint
@@ -59,9 +59,9 @@ class ProbeResponder:
         self.answered = 0
         link.listen(self._answer)
 
-    def answer_waiting(self) -> None:
+    def answer_waiting(self, at_most: int) -> None:
         """Answer what waits, on a link that is held."""
-        self._link.read()
+        self._link.read(at_most)
 
     def close(self) -> None:
         """Stop answering."""
@@ -124,6 +124,8 @@ class ProbeClient:
         if not self._link.send(data, master):
             del self._pending[nonce]
             return False
+        if (left_ns := self._link.left_ns) is not None and left_ns > named_ns:
+            self._pending[nonce] = _Pending(named_ns, left_ns)
         self.sent += 1
         return True
 

@@ -63,7 +63,9 @@ class TcpProbeListener:
         """How many are open."""
         return len(self._lines)
 
-    def read(self) -> None:
+    left_ns = None  # nothing tells
+
+    def read(self, at_most: int) -> None:
         """Nothing: it is never held."""
 
     def listen(self, deliver: DeliverDatagram) -> None:
@@ -168,7 +170,9 @@ class TcpProbeLink:
         """Where it sends from; its ports are the kernel's choice."""
         return Endpoint(self._address, 0)
 
-    def read(self) -> None:
+    left_ns = None  # nothing tells
+
+    def read(self, at_most: int) -> None:
         """Nothing: it is never held."""
 
     def listen(self, deliver: DeliverDatagram) -> None:
