@@ -1,1 +1,1 @@
-"""Measurements from outside: they ask the players and the kernel, never the product itself."""
+"""Measurements: of shows from outside, of the LAN where the truth is known."""

@@ -1,9 +1,11 @@
-"""What a flood of forged messages does to a show (root).
+"""What a flood of forged or repeated messages does to a show (root).
 
 ``python -m benchmarks.flood [--rate 20000] [--seconds 30]``: one demo left in peace, then one for
 each target, flooded from the first frame to the last by a host of the same LAN. What is sent is
-as hard to refuse as can be: real beacons of this very session, heard on the LAN, their number
-raised and their signature wrong. Drift and beacons are the demo's report's.
+as hard to refuse as an outsider can make it: beacons of this very session, heard on the LAN, as
+they are or with another signature; probes and requests for beacons with this session's tag, term
+and key id, whose signature alone is wrong; the same over TCP. Drift and beacons are the demo
+report's.
 """
 
 import argparse
@@ -27,13 +29,19 @@ from services.cli.demo.plan import SITE
 from services.cli.lab.namespaces import INTERFACE
 from unisono.config import Settings
 from unisono.lan.choice import multicast_group
+from unisono.wire.keys import session_tag
+from unisono.wire.probe import party_tag
 
 GROUP: Final = multicast_group("auto", SITE)
-TARGETS: Final = ("beacons", "probes", "leases")
+TARGETS: Final = (
+    *("forged beacons", "repeated beacons"),
+    *("forged probes", "forged LISTENs", "probes over TCP"),
+)
 # How much worse than in peace the p99 of |drift| may be.
 LIMIT_MS: Final = 2.0
 BURST_S: Final = 0.002
 HEAR_S: Final = 30.0
+CONNECTIONS: Final = 8
 _MREQ: Final = struct.Struct("4s4s")
 
 
@@ -71,29 +79,61 @@ def _flood(demo_pid: int, target: str, rate: int, sent: Any) -> None:
     own_address = _address_on(f"uni{demo_pid}")
     beacon, master = _hear(own_address)
     settings = Settings()
-    aim = {
-        "beacons": (GROUP, settings.udp_port),
-        "probes": (master, settings.probe_port),
-        "leases": (master, settings.beacon_port),
-    }[target]
-    forged = _forged(beacon) if target == "beacons" else os.urandom
+    if target == "probes over TCP":
+        _flood_stream((master, settings.probe_port), _small(beacon, 1), rate, sent)
+    aims: dict[str, tuple[tuple[str, int], Callable[[], bytes]]] = {
+        "forged beacons": ((GROUP, settings.udp_port), lambda: beacon[:-16] + os.urandom(16)),
+        "repeated beacons": ((GROUP, settings.udp_port), lambda: beacon),
+        "forged probes": ((master, settings.probe_port), _small(beacon, 1)),
+        "forged LISTENs": ((master, settings.beacon_port), _small(beacon, 3)),
+    }
+    aim, make = aims[target]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own_address))
         out.bind((own_address, 0))
-        start_s, done = time.monotonic(), 0
-        while True:
-            due = round((time.monotonic() - start_s) * rate)
-            for _ in range(due - done):
+        for due in _pace(rate, sent):
+            for _ in range(due):
                 with contextlib.suppress(OSError):
-                    out.sendto(forged(80), aim)
-            done = due
-            sent.value = done
-            time.sleep(BURST_S)
+                    out.sendto(make(), aim)
 
 
-def _forged(beacon: bytes) -> Callable[[int], bytes]:
-    """The beacon with another signature each time: the key id, and all else, is right."""
-    return lambda _: beacon[:-16] + os.urandom(16)
+def _pace(rate: int, sent: Any) -> Iterator[int]:
+    """How many are due now, again and again."""
+    start_s, done = time.monotonic(), 0
+    while True:
+        due = round((time.monotonic() - start_s) * rate)
+        yield due - done
+        sent.value = done = due
+        time.sleep(BURST_S)
+
+
+def _flood_stream(aim: tuple[str, int], make: Callable[[], bytes], rate: int, sent: Any) -> None:
+    """The same over connections, made anew whenever one is closed."""
+    streams: list[socket.socket] = []
+    for due in _pace(rate, sent):
+        with contextlib.suppress(OSError):
+            while len(streams) < CONNECTIONS:
+                streams.append(socket.create_connection(aim, 1.0))
+                streams[-1].setblocking(False)
+        for number in range(min(due, len(streams) * 64)):
+            stream = streams[number % len(streams)]
+            with contextlib.suppress(BlockingIOError):
+                try:
+                    stream.send(make())
+                except (ConnectionError, BrokenPipeError):
+                    streams.remove(stream)
+                    stream.close()
+                    break
+
+
+def _small(beacon: bytes, kind: int) -> Callable[[], bytes]:
+    """Messages of 80 bytes with all that a beacon gives away, and a signature by chance."""
+    id_bytes = beacon[4] & 0x1F if beacon[4] & 0xE0 == 0xA0 else beacon[5]
+    begin = 5 if beacon[4] & 0xE0 == 0xA0 else 6
+    session_id = beacon[begin : begin + id_bytes].decode()
+    head = b"UP" + bytes((1, kind)) + beacon[-23:-19] + session_tag(session_id)
+    head += (1).to_bytes(8, "big") + party_tag("screen-2")
+    return lambda: head + os.urandom(48)
 
 
 def _hear(own_address: str) -> tuple[bytes, str]:
@@ -144,7 +184,7 @@ def rows(seconds: float, rate: int) -> Iterator[tuple[str, dict[str, Any]]]:
     """In peace, then target by target."""
     yield "in peace", figures(demo(seconds, None, rate))
     for target in TARGETS:
-        yield f"forged {target}", figures(demo(seconds, target, rate))
+        yield target, figures(demo(seconds, target, rate))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, help="file for the figures")
     asked = parser.parse_args(argv)
     print(
-        f"{'':15} {'|drift|':>8} {'p99':>8} {'max ms':>8} {'received':>8} {'lost':>5} "
+        f"{'':18} {'|drift|':>8} {'p99':>8} {'max ms':>8} {'received':>8} {'lost':>5} "
         f"{'sent/s':>8} {'refused':>9}  all in lan"
     )
     found = {}
@@ -163,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, row in rows(asked.seconds, asked.rate):
             found[name] = row
             print(
-                f"{name:15} {row['mean_abs_ms']:8.3f} {row['p99_ms']:8.3f} {row['max_ms']:8.3f} "
+                f"{name:18} {row['mean_abs_ms']:8.3f} {row['p99_ms']:8.3f} {row['max_ms']:8.3f} "
                 f"{row['received']:8} {row['lost']:5} {row['flooded'] / asked.seconds:8.0f} "
                 f"{row['refused']:9}  {'yes' if row['lan'] else 'NO'}",
                 flush=True,

@@ -108,6 +108,7 @@ async def hear(path: str, own_address: str, sender_address: str, seconds: float)
 
     def take(batch: Batch) -> None:
         nonlocal newest
+        end.verified()
         for frame in batch.frames:
             number, sent_ns = _HEAD.unpack_from(frame.data)
             if number >= first and number > newest:  # what is late behind a newer one is dropped

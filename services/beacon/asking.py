@@ -13,14 +13,16 @@ from services.beacon.ways import Ways
 from unisono.core.clockmap import ClockMap
 from unisono.core.samples import ProbeSample
 from unisono.core.units import ns_to_s
-from unisono.lan.errors import LanError
+from unisono.lan.datagrams import DatagramLink
+from unisono.lan.errors import InterfaceUnknown, LanError
 from unisono.lan.paths import Endpoint
 from unisono.lan.probes import ProbeClient
 from unisono.runtime import Clock
 from unisono.wire import KeyRing, Refused
 
-# So many probes without an answer, and the address that beacons come from is asked in turn.
-MOVED_AFTER: Final = 3
+# So many probes without an answer, and the address that beacons come from is asked, or again the
+# one that the session tells; whichever answers is kept.
+MOVED_AFTER: Final = 2
 
 _log = logging.getLogger("unisono.beacon")
 _dice = secrets.SystemRandom()
@@ -57,21 +59,27 @@ class Asker:
         self._stream: ProbeClient | None = None
         self._leader, self._term = "", 0
         self._heard_from = ""
+        self._elsewhere = False  # asking where beacons come from, not where the session says
         self._route = Route()
         self._met_ns = clock.own_ns()
         self._answered = self._unanswered = 0
 
     def open(self) -> None:
-        """Take a port; may raise `LanError`."""
-        datagrams = self._client(stream=False)
+        """Take a port, or wait for `renew` while the LAN is away; may raise `LanError`."""
+        try:
+            datagrams, stream = self._ways.probe_askers()
+        except InterfaceUnknown as error:  # it has no address at present; the next change tells
+            _log.warning("%s", error)
+            return
         self.close()
-        self._datagrams, self._stream = datagrams, self._client(stream=True)
+        self._datagrams = self._client(datagrams, stream=False)
+        self._stream = self._client(stream, stream=True)
 
     def renew(self) -> None:
         """The LAN has changed: ask from the address that this device has now."""
         try:
             self.open()
-        except LanError as error:  # none at present; the next change will tell
+        except LanError as error:
             _log.warning("%s", error)
         self._route = Route()
 
@@ -85,7 +93,7 @@ class Asker:
     def follow(self, device_id: str, term: int) -> None:
         """Ask this member from now on."""
         if device_id != self._leader:
-            self._heard_from = ""
+            self._heard_from, self._elsewhere = "", False
             self._route = Route()
         self._leader, self._term = device_id, term
 
@@ -113,23 +121,26 @@ class Asker:
             await asyncio.sleep(wait_s)
 
     def _ask(self) -> None:
-        told, route = self._where.get(self._leader), self._route
-        if told is None:
+        where = self._where.get(self._leader)
+        if where is None:
             return
-        moved = self._heard_from not in ("", told.address)
-        if moved and self._unanswered >= MOVED_AFTER and self._unanswered % 2:
-            told = Endpoint(self._heard_from, told.port)
+        moved = self._heard_from not in ("", where.address)
+        if self._unanswered and self._unanswered % MOVED_AFTER == 0:
+            self._elsewhere = moved and not self._elsewhere
+        if moved and self._elsewhere:
+            where = Endpoint(self._heard_from, where.port)
+        route = self._route
         asked = False
         for client, due in ((self._datagrams, route.by_datagram), (self._stream, route.by_stream)):
             if due and client is not None:
-                asked |= client.ask(told, self._leader, self._term)
+                asked |= client.ask(where, self._leader, self._term)
         self._counters.probes_sent += asked
         self._route = route.after_asking()
         self._unanswered += 1
 
-    def _client(self, *, stream: bool) -> ProbeClient:
+    def _client(self, link: DatagramLink, *, stream: bool) -> ProbeClient:
         return ProbeClient(
-            self._ways.probe_asker(stream=stream),
+            link,
             self._keys,
             device_id=self._device_id,
             on_sample=partial(self._take, stream=stream),

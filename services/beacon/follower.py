@@ -86,6 +86,7 @@ class Follower:
         self._heard_ns: OwnNs | None = None
         self._steady_ns: OwnNs | None = None
         self._path = ""
+        self._closed = False
 
     @property
     def term(self) -> int:
@@ -108,6 +109,7 @@ class Follower:
 
     async def close(self, *, ended: bool = False) -> None:
         """Stop listening and probing; ``ended``: what was learnt is of no further use."""
+        self._closed = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -172,6 +174,8 @@ class Follower:
 
     def _take_batch(self, batch: Batch) -> None:
         """Judge what came, oldest first; the newest that counts is a sample of the clock."""
+        if self._closed:  # one path may still deliver while another is being closed
+            return
         newest: BeaconSample | None = None
         for frame in batch.frames:
             try:
@@ -257,8 +261,9 @@ class Follower:
             self._job.on_change()
 
     def _take_probe(self, sample: ProbeSample) -> None:
-        sent_ns, rtt_ns = sample.own_sent_ns, sample.rtt_ns
-        if self._judge.is_other_clock(sample.master_received_ns, sent_ns, doubt_ns=abs(rtt_ns)):
+        read_ns, sent_ns, rtt_ns = sample.master_received_ns, sample.own_sent_ns, sample.rtt_ns
+        self._judge.witness(read_ns, sent_ns, rtt_ns=rtt_ns)
+        if self._judge.is_other_clock(read_ns, sent_ns, doubt_ns=abs(rtt_ns)):
             # The timeline is on the clock of the beacons that count: one must not move alone.
             self._counters.refuse(Refused(Reason.CLOCK_JUMP), f"probe of {self.leader.device_id}")
             return

@@ -16,6 +16,7 @@ class Ear:
         self, subscribers: Sequence[BeaconSubscriber], *, rate_hz: float, clock: Clock
     ) -> None:
         self._subscribers = tuple(subscribers)
+        self._by_path = {s.path: s for s in self._subscribers}
         self._clock = clock
         paths = [(s.path, s.on_demand) for s in self._subscribers]
         self._standby = Standby(paths, round(NS_PER_S / rate_hz))
@@ -64,7 +65,10 @@ class Ear:
 
     def heard(self, path: str, seq: int, at_ns: OwnNs) -> bool:
         """A verified copy has come; whether it is the newest that this path brought."""
-        return self._standby.heard(path, seq, at_ns)
+        newest = self._standby.heard(path, seq, at_ns)
+        if newest:
+            self._by_path[path].verified()
+        return newest
 
     def reconsider(self) -> None:
         """After what was heard: ask for paths, or leave them alone; and look again in time."""

@@ -14,7 +14,7 @@ from unisono.core.clockmap import identity
 from unisono.core.session import Role
 from unisono.core.timeline import Timeline
 from unisono.core.units import NS_PER_S, MasterNs, OwnNs
-from unisono.lan.errors import LanError
+from unisono.lan.errors import InterfaceUnknown, LanError
 from unisono.lan.paths import BeaconPublisher, Endpoint
 from unisono.lan.probes import ProbeResponder
 from unisono.runtime.boot import clock_id
@@ -36,6 +36,8 @@ KEEP_AGAIN_NS: Final = NS_PER_S
 # How long and how often the end of a session is told, for the case that one is lost.
 FAREWELLS: Final = 4
 FAREWELL_WAIT_S: Final = 0.03
+# Doors that could not be opened are tried again so soon.
+DOORS_AGAIN_NS: Final = 5 * NS_PER_S
 # From this rate on probes wait for the beat: 0.1 s is little beside a joiner's first seconds.
 HOLD_FROM_HZ: Final = 10.0
 # Answers that go before a beat, half a millisecond's worth; and behind it, what a socket holds.
@@ -65,7 +67,9 @@ class Master:
         self._origin: Origin | None = None
         self._publishers: Sequence[BeaconPublisher] = ()
         self._responders: Sequence[ProbeResponder] = ()
+        self._doors_tried_ns = OwnNs(0)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._beating: asyncio.Task[None] | None = None
         self._seq = 0
         self._ceiling = 0  # what local state is known to have; numbers below are reserved
         self._origin_kept = False
@@ -95,7 +99,6 @@ class Master:
             view=self._inherited,
             stored_own_ns=stored_ns,
         )
-        self._open_doors()
         self._publishers = self._job.ways.publishers(
             self._job.flags, self._spec, self._keys, self._refuse_request
         )
@@ -103,7 +106,11 @@ class Master:
             await publisher.open()
         if not memory.away:  # then it answers in no time: numbers are reserved before use
             await self._keep()
-        self._start(self._beat.run(self._send, self._told))
+        try:
+            self._open_doors()
+        except InterfaceUnknown as error:  # it has no address at present: `_send` tries again
+            _log.warning("%s", error)
+        self._beating = self._start(self._beat.run(self._send, self._told))
         _log.info("leading %s, term %d, from seq %d", session_id, term, self._seq)
 
     async def close(self, *, ended: bool = False) -> None:
@@ -121,13 +128,11 @@ class Master:
 
     def renew(self) -> None:
         """The LAN has changed under this device: set everything up again."""
+        if self._beating is None:  # still being opened, on the LAN as it is
+            return
         for publisher in self._publishers:
             publisher.renew()
-        self._close_doors()
-        try:
-            self._open_doors()
-        except LanError as error:  # no address at present; the next change will tell
-            _log.warning("%s", error)
+        self._mend_doors()
 
     def tallies(self) -> PathTallies:
         """What was counted by path."""
@@ -173,6 +178,8 @@ class Master:
         waiting costs no exactness, and fifty followers cost no wake-ups. What it adds is the skew
         of two clocks over one period, some microseconds. A flood costs what a socket holds.
         """
+        self._close_doors()
+        self._doors_tried_ns = self._clock.own_ns()
         held = self._job.flags.lan_beacon_hz >= HOLD_FROM_HZ
         self._responders = [
             ProbeResponder(
@@ -184,6 +191,13 @@ class Master:
             )
             for listener in self._job.ways.probe_listeners(held=held)
         ]
+
+    def _mend_doors(self) -> None:
+        """Open them anew; where that fails, `_send` tries again."""
+        try:
+            self._open_doors()
+        except LanError as error:
+            _log.warning("%s", error)
 
     def _close_doors(self) -> None:
         for responder in self._responders:
@@ -207,6 +221,9 @@ class Master:
         self._keep_if_due(sent_ns)
 
     def _answer(self, at_most: int) -> None:
+        tried_ago_ns = self._clock.own_ns() - self._doors_tried_ns
+        if not self._responders and tried_ago_ns >= DOORS_AGAIN_NS:
+            self._mend_doors()
         for responder in self._responders:
             responder.answer_waiting(at_most)
 

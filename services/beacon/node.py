@@ -159,8 +159,8 @@ class Node:
     async def _leave(self, *, ended: bool) -> None:
         if self._part is not None:
             part, self._part = self._part, None
+            self._tallies += part.tallies()  # first: counters that are told must never fall
             await part.close(ended=ended)
-            self._tallies += part.tallies()
 
     def _renew(self) -> None:
         """The LAN interface has another address, or is another one, or is up again."""

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from unisono.config import Flags, Settings
 from unisono.core.session import SessionSpec
 from unisono.lan.choice import Choice, choose_paths, multicast_group
 from unisono.lan.datagrams import DatagramLink, UdpLink
+from unisono.lan.errors import InterfaceUnknown, LanError
 from unisono.lan.interface import is_numeric, listen_address, resolve_interface
 from unisono.lan.paths import (
     PGM,
@@ -26,6 +28,10 @@ from unisono.lan.unicast import UnicastPublisher, UnicastSubscriber
 from unisono.runtime.boot import clock_id
 from unisono.wire import KeyRing
 
+# A path is made anew after a silence of this long, but never before two beats were missed.
+LEAST_SILENCE_S: Final = 1.0
+SILENT_PERIODS: Final = 2.5
+
 _log = logging.getLogger("unisono.beacon")
 
 
@@ -37,9 +43,18 @@ class Ways:
         self._told = ""
 
     def check(self) -> None:
-        """`LanError` when this machine has not got what its own settings name."""
-        listen_address(self._settings.lan_interface)
+        """`LanError` when the settings can never work; an interface may still come."""
+        settings = self._settings
+        if settings.udp_port == settings.multicast_port:
+            raise LanError(
+                f"UNISONO_UDP_PORT and UNISONO_MULTICAST_PORT are both {settings.udp_port}: "
+                "plain datagrams would end the process that holds the PGM port; set two"
+            )
         self._group()
+        try:
+            listen_address(settings.lan_interface)
+        except InterfaceUnknown as error:
+            _log.warning("%s; waiting for it", error)
 
     def publishers(
         self, flags: Flags, spec: SessionSpec, keys: KeyRing, on_refused: OnRefused
@@ -68,9 +83,10 @@ class Ways:
         known = beacon_endpoints(spec, besides=self._settings.device_id)
         standby = [where for name, where in known.items() if name != leader]
         paths = self._paths(flags)
+        silence_s = max(LEAST_SILENCE_S, SILENT_PERIODS / flags.lan_beacon_hz)
         found: list[BeaconSubscriber] = []
         if UDP in paths:
-            found.append(UdpSubscriber(self._udp_multicast))
+            found.append(UdpSubscriber(self._udp_multicast, silence_s=silence_s))
         if PGM in paths:
             found.append(PgmSubscriber(self._pgm_multicast))
         if UDP in paths:
@@ -82,10 +98,12 @@ class Ways:
                     leader=known.get(leader),
                     term=term,
                     standby=standby,
+                    address=self._listen_address,
+                    silence_s=silence_s,
                 )
             )
         if TCP in paths:
-            found.append(TcpSubscriber(known.get(leader), standby))
+            found.append(TcpSubscriber(known.get(leader), standby, silence_s=silence_s))
         return found
 
     def probe_listeners(self, *, held: bool) -> Sequence[DatagramLink]:
@@ -93,7 +111,7 @@ class Ways:
 
         ``held``: datagrams wait until the link is read.
         """
-        where = listen_address(self._settings.lan_interface)
+        where = self._listen_address()
         port = self._settings.probe_port
         datagrams = UdpLink(where, port, held=held)
         try:
@@ -102,10 +120,13 @@ class Ways:
             datagrams.close()
             raise
 
-    def probe_asker(self, *, stream: bool) -> DatagramLink:
-        """What a follower asks from."""
-        address = listen_address(self._settings.lan_interface)
-        return TcpProbeLink(address) if stream else UdpLink(address, stamp_sends=True)
+    def probe_askers(self) -> tuple[DatagramLink, DatagramLink]:
+        """What a follower asks from: datagrams, and streams."""
+        address = self._listen_address()
+        return UdpLink(address, stamp_sends=True), TcpProbeLink(address)
+
+    def _listen_address(self) -> str:
+        return listen_address(self._settings.lan_interface)
 
     def _udp_multicast(self) -> Multicast:
         return self._multicast(self._settings.udp_port)
@@ -121,7 +142,7 @@ class Ways:
         return multicast_group(self._settings.multicast_group, self._settings.site)
 
     def _beacon_listener(self) -> Endpoint:
-        where = listen_address(self._settings.lan_interface)
+        where = self._listen_address()
         return Endpoint(where, self._settings.beacon_port)
 
     def _paths(self, flags: Flags) -> Sequence[str]:

@@ -94,7 +94,6 @@ async def test_publishers_come_and_go_and_standby_members_are_heard(
     kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unicast, "ASK_EVERY_S", 0.1)
-    monkeypatch.setattr(unicast, "SILENCE_S", 0.2)
     leader, other = kind.place(), kind.place()
     async with listening(kind.subscriber(leader, [other])) as batches:
         for number in range(3):
@@ -106,6 +105,44 @@ async def test_publishers_come_and_go_and_standby_members_are_heard(
         # And the leader, if it is back, is heard again.
         async with publishing(kind.publisher(leader)) as publisher:
             await heard(publisher, b"back", batches)
+
+
+@every(SOCKETS)
+async def test_a_slow_and_unsteady_beat_is_no_silence(kind: Kind) -> None:
+    place, period_s = kind.place(), 0.08
+    subscriber = kind.subscriber(place, silence_s=2.5 * period_s)
+    async with (
+        publishing(kind.publisher(place)) as publisher,
+        listening(subscriber) as batches,
+    ):
+        await heard(publisher, b"first", batches)
+        restarts, beats = subscriber.restarts, [b"%d" % number for number in range(8)]
+        for number, beat in enumerate(beats):
+            await asyncio.sleep(period_s * (1.3 if number % 2 else 0.8))
+            publisher.send(beat)
+        await until(lambda: beats[-1] in texts(batches))
+        assert [text for text in texts(batches) if text in beats] == beats
+        assert subscriber.restarts == restarts
+
+
+@every(SOCKETS)
+async def test_noise_is_no_sign_of_life(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unicast, "ASK_EVERY_S", 0.05)
+    place, other = kind.place(), kind.place()
+    subscriber = kind.subscriber(place, [other], silence_s=0.1)
+    async with (
+        publishing(kind.publisher(place)) as noisy,
+        publishing(kind.publisher(other, TERM + 1)) as second,
+        listening(subscriber, verified=False) as batches,
+    ):
+        await heard(noisy, b"noise", batches)
+
+        def looked_elsewhere() -> bool:
+            noisy.send(b"noise")
+            second.send(b"second")
+            return b"second" in texts(batches) if kind.on_demand else subscriber.restarts > 0
+
+        await until(looked_elsewhere)
 
 
 @every(ON_DEMAND)

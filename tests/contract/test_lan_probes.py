@@ -1,5 +1,6 @@
 """Probe links: datagrams and their twin in memory, under one contract."""
 
+import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
@@ -149,3 +150,52 @@ def test_a_stamp_of_the_kernel_survives_a_wall_clock_that_is_set() -> None:
     absurd = [(socket.SOL_SOCKET, 35, bytes(16))]  # 1970
     assert arrival_ns(absurd) >= now_ns
     assert arrival_ns([]) >= now_ns
+
+
+async def test_what_is_held_waits_with_its_own_stamp_and_is_handed_over_in_portions() -> None:
+    seen: list[tuple[bytes, int]] = []
+    with (
+        contextlib.closing(UdpLink(HOST, held=True)) as held,
+        contextlib.closing(UdpLink(HOST)) as sender,
+    ):
+        held.listen(lambda data, _, at_ns: seen.append((data, at_ns)))
+        for number in range(5):
+            sender.send(bytes([number]), held.endpoint)
+        sent_ns = own_ns()
+        await asyncio.sleep(0.05)
+        assert seen == []
+        held.read(3)
+        assert [data for data, _ in seen] == [b"\0", b"\1", b"\2"]
+        held.read(9)
+        assert len(seen) == 5
+        assert max(at_ns for _, at_ns in seen) <= sent_ns
+
+
+async def test_what_leaves_is_stamped_by_the_kernel_if_asked_for() -> None:
+    with (
+        contextlib.closing(UdpLink(HOST, stamp_sends=True)) as stamped,
+        contextlib.closing(UdpLink(HOST)) as plain,
+    ):
+        for _ in range(3):
+            before_ns = own_ns()
+            assert stamped.send(b"x", plain.endpoint)
+            assert stamped.left_ns is not None
+            assert before_ns <= stamped.left_ns <= own_ns()
+        assert plain.send(b"x", stamped.endpoint)
+        assert plain.left_ns is None
+
+
+async def test_a_stamp_that_came_too_late_does_not_keep_the_loop_busy() -> None:
+    reads = 0
+    with contextlib.closing(UdpLink(HOST, stamp_sends=True)) as link:
+
+        def counted() -> None:
+            nonlocal reads
+            reads += 1
+            link.read()
+
+        link.listen(lambda *_: None)
+        asyncio.get_running_loop().add_reader(link._socket.fileno(), counted)
+        link._socket.sendto(b"x", (HOST, free_port(socket.SOCK_DGRAM)))  # its stamp is not fetched
+        await asyncio.sleep(0.1)
+        assert 1 <= reads < 5

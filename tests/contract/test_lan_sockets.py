@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import errno
+import resource
 import select
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import zmq
 
 from tests.support.beacon_process import free_port
 from tests.support.lan_kinds import (
@@ -20,11 +24,17 @@ from tests.support.lan_kinds import (
     publishing,
     ring,
     silent,
+    unicast_publisher,
+    unicast_subscriber,
 )
 from tests.support.waiting import until
+from unisono.clock import own_ns
 from unisono.lan import mending
+from unisono.lan.datagrams import UdpLink
+from unisono.lan.errors import InterfaceUnknown, LanError
 from unisono.lan.paths import BeaconPublisher, Endpoint
 from unisono.lan.tcp import TcpPublisher, TcpSubscriber
+from unisono.lan.tcp_probes import TcpProbeListener
 from unisono.lan.udp import UdpPublisher, UdpSubscriber
 from unisono.lan.unicast import UnicastPublisher
 
@@ -122,3 +132,125 @@ async def test_a_publisher_moves_with_its_address(
         async with listening(kind.subscriber(way[2])) as batches:
             await heard(publisher, b"by itself", batches)
         assert publisher.restarts == 1
+
+
+@contextlib.contextmanager
+def no_descriptors() -> Iterator[None]:
+    """This process may open nothing."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("name", ["tcp", "udp-unicast", "udp"])
+async def test_a_shortage_of_descriptors_passes(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mending, "RETRY_NS", 1)
+    kind = make_kind(name)
+    place = kind.place()
+    publisher, subscriber = kind.publisher(place), kind.subscriber(place, silence_s=0.1)
+    async with publishing(publisher), listening(subscriber) as batches:
+        await heard(publisher, b"before", batches)
+        with no_descriptors():
+            publisher.renew()
+            subscriber.renew()
+            publisher.send(b"during")
+            publisher.send(b"during")
+        await heard(publisher, b"after", batches)
+
+
+async def test_a_path_that_cannot_open_a_socket_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise zmq.ZMQError(errno.EMFILE)
+
+    monkeypatch.setattr(zmq.Context, "socket", refuse)
+    place = Endpoint(HOST, free_port())
+    for opening in (
+        TcpPublisher(lambda: place).open(),
+        TcpSubscriber(place).open(lambda _: None),
+    ):
+        with pytest.raises(LanError, match=r"^cannot open a TCP socket: Too many open files$"):
+            await opening
+
+
+@pytest.mark.parametrize("name", ["udp-unicast", "udp"])
+async def test_a_kernel_without_stamps_and_marks_will_do(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Plain(socket.socket):
+        def setsockopt(self, level: int, option: int, *value: Any) -> None:
+            optional = {(socket.SOL_SOCKET, 35), (socket.SOL_SOCKET, 37), (socket.IPPROTO_IP, 49)}
+            if (level, option) in optional | {(socket.IPPROTO_IP, socket.IP_TOS)}:
+                raise OSError(errno.ENOPROTOOPT, "Protocol not available")
+            super().setsockopt(level, option, *value)
+
+    monkeypatch.setattr(socket, "socket", Plain)
+    kind = make_kind(name)
+    place = kind.place()
+    async with (
+        publishing(kind.publisher(place)) as publisher,
+        listening(kind.subscriber(place)) as batches,
+    ):
+        before_ns = own_ns()
+        await heard(publisher, b"plain", batches)
+        assert before_ns <= batches[0].frames[0].received_ns <= own_ns()
+    with (
+        contextlib.closing(UdpLink(HOST, stamp_sends=True)) as link,
+        contextlib.closing(TcpProbeListener(HOST)),
+    ):
+        assert link.send(b"x", link.endpoint)
+        assert link.left_ns is None
+
+
+async def test_a_firewall_is_told_of_once_and_counted_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(mending, "RETRY_NS", 1)
+    caplog.set_level("INFO")
+
+    class Walled(socket.socket):
+        def sendto(self, *_: Any) -> int:
+            raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    place = make_kind("udp").place()
+    publisher = UdpPublisher(lambda: place)
+    with monkeypatch.context() as firewall:
+        firewall.setattr(socket, "socket", Walled)
+        await publisher.open()
+        for _ in range(5):
+            assert not publisher.send(b"walled in")
+        assert publisher.restarts == 0
+        publisher.renew()
+        assert not publisher.send(b"walled in")
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(publisher.close)
+        for _ in range(3):
+            assert publisher.send(b"free")
+    assert publisher.restarts == 1
+    trouble = "beacons by udp: cannot send: Operation not permitted; trying again"
+    assert caplog.messages == [trouble, "beacons by udp: set up again"]
+
+
+async def test_a_follower_asks_from_its_own_address_and_waits_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(mending, "RETRY_NS", 1)
+    place, own = make_kind("udp-unicast").place(), list[str]()
+
+    def address() -> str:
+        if not own:
+            raise InterfaceUnknown("no such interface")
+        return own[0]
+
+    publisher = unicast_publisher(place)
+    async with (
+        publishing(publisher),
+        listening(unicast_subscriber(place, address=address)) as batches,
+    ):
+        await asyncio.sleep(0.05)
+        assert not publisher.listeners
+        own.append("127.0.0.3")
+        await heard(publisher, b"here", batches)
+        assert [listener.address for listener in publisher.listeners] == own

@@ -1,49 +1,27 @@
-"""Probes over TCP on loopback: the same client and responder as over datagrams, and rude peers."""
+"""Probes over TCP on loopback: the same client and responder as over datagrams."""
 
 import asyncio
 import contextlib
-import resource
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 
+from tests.support.probe_peers import GOOD, HERE, Heard, connect, echo, ended
 from tests.support.waiting import until
 from unisono.clock import own_ns
 from unisono.core.samples import ProbeSample
-from unisono.core.units import NS_PER_S, OwnNs
+from unisono.core.units import NS_PER_S
 from unisono.lan import probe_stream, tcp_probes
 from unisono.lan.errors import AddressInUse, LanError
 from unisono.lan.paths import Endpoint
 from unisono.lan.probes import ProbeClient, ProbeResponder
-from unisono.lan.tcp_probes import MAX_CONNECTIONS, MAX_REFUSED, TcpProbeLink, TcpProbeListener
+from unisono.lan.tcp_probes import TcpProbeLink, TcpProbeListener
 from unisono.wire import KeyRing
 from unisono.wire.probe import PROBE_BYTES
 from unisono.wire.refusal import Refused
 
-HERE = "127.0.0.1"
 KEYS = KeyRing(bytes(32), "session-1", 1)
-GOOD, BAD = b"g" * PROBE_BYTES, b"b" * PROBE_BYTES
-
-Heard = list[tuple[bytes, Endpoint, OwnNs]]
-
-
-@contextlib.asynccontextmanager
-async def echo(port: int = 0) -> AsyncIterator[tuple[TcpProbeListener, Heard]]:
-    """A listener that answers what is good, and what it has heard."""
-    listener = TcpProbeListener(HERE, port)
-    heard: Heard = []
-
-    def take(data: bytes, asker: Endpoint, at_ns: OwnNs) -> None:
-        heard.append((data, asker, at_ns))
-        if data == GOOD:
-            assert listener.send(data, asker)
-
-    listener.listen(take)
-    try:
-        yield listener, heard
-    finally:
-        listener.close()
 
 
 @contextlib.contextmanager
@@ -55,25 +33,6 @@ def asking() -> Iterator[tuple[TcpProbeLink, Heard]]:
         yield link, heard
     finally:
         link.close()
-
-
-async def connect(to: Endpoint) -> socket.socket:
-    """A peer that does what it likes."""
-    peer = socket.socket()
-    peer.setblocking(False)
-    await asyncio.get_running_loop().sock_connect(peer, (to.address, to.port))
-    return peer
-
-
-async def ended(peer: socket.socket) -> bool:
-    """Whether the other end has closed; what it said before is passed over."""
-    loop = asyncio.get_running_loop()
-    with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(5):
-            while await loop.sock_recv(peer, 4096):
-                pass
-    peer.close()
-    return True
 
 
 async def test_client_and_responder_work_as_over_datagrams() -> None:
@@ -135,85 +94,6 @@ async def test_a_stamp_is_the_kernels_not_the_readers() -> None:
             pass
         await until(lambda: heard)
         assert before_ns <= heard[0][2] <= sent_ns + NS_PER_S // 50
-        peer.close()
-
-
-async def test_a_stranger_is_let_go_after_a_few_refusals_and_a_follower_is_forgiven() -> None:
-    async with echo() as (listener, heard):
-        loop = asyncio.get_running_loop()
-        stranger, follower = await connect(listener.endpoint), await connect(listener.endpoint)
-        for _ in range(3):
-            await loop.sock_sendall(follower, BAD * MAX_REFUSED + GOOD)
-        await until(lambda: len(heard) == 3 * (MAX_REFUSED + 1))
-        await loop.sock_sendall(stranger, BAD * 1000)
-        assert await ended(stranger)
-        assert len(heard) == 4 * (MAX_REFUSED + 1)
-        assert listener.connections == 1
-        follower.close()
-
-
-async def test_one_connection_too_many_displaces_the_idlest_stranger() -> None:
-    async with echo() as (listener, _):
-        loop, whom = asyncio.get_running_loop(), listener.endpoint
-        follower = await connect(whom)
-        await loop.sock_sendall(follower, GOOD)
-        async with asyncio.timeout(5):
-            assert await loop.sock_recv(follower, PROBE_BYTES) == GOOD
-        strangers = [await connect(whom) for _ in range(MAX_CONNECTIONS + 5)]
-        for idlest in strangers[:6]:
-            assert await ended(idlest)
-        assert listener.connections == MAX_CONNECTIONS
-        await loop.sock_sendall(follower, GOOD)
-        async with asyncio.timeout(5):
-            assert await loop.sock_recv(follower, PROBE_BYTES) == GOOD
-        for peer in (follower, *strangers):
-            peer.close()
-
-
-async def test_who_says_nothing_worth_an_answer_for_long_is_let_go(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(tcp_probes, "IDLE_NS", NS_PER_S // 10)
-    async with echo() as (listener, _):
-        silent, slow = await connect(listener.endpoint), await connect(listener.endpoint)
-        slow.send(b"?")
-        assert await ended(silent)
-        assert await ended(slow)
-        assert listener.connections == 0
-
-
-async def test_who_does_not_read_its_answers_costs_no_memory() -> None:
-    async with echo() as (listener, _):
-        peer = socket.socket()
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        peer.setblocking(False)
-        loop = asyncio.get_running_loop()
-        await loop.sock_connect(peer, (HERE, listener.endpoint.port))
-        with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(5):
-                await loop.sock_sendall(peer, GOOD * 20_000)
-        await until(lambda: not listener.connections)
-        peer.close()
-
-
-async def test_a_shortage_of_descriptors_does_not_spin_and_ends(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(tcp_probes, "ACCEPT_PAUSE_S", 0.1)
-    async with echo() as (listener, _):
-        peer = socket.socket()
-        peer.setblocking(False)
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
-        try:
-            await asyncio.get_running_loop().sock_connect(peer, (HERE, listener.endpoint.port))
-            spent = resource.getrusage(resource.RUSAGE_SELF).ru_utime
-            await asyncio.sleep(0.15)
-            assert resource.getrusage(resource.RUSAGE_SELF).ru_utime - spent < 0.1
-            assert listener.connections == 0
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-        await until(lambda: listener.connections == 1)
         peer.close()
 
 

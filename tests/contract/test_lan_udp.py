@@ -54,15 +54,18 @@ async def test_what_is_no_group_is_one_sentence(interface: str, address: str, po
             await (path.open() if isinstance(path, UdpPublisher) else path.open(lambda _: None))
 
 
+@pytest.mark.parametrize(
+    "error", [InterfaceUnknown("no such interface"), OSError("no such interface seen")]
+)
 async def test_a_path_waits_for_its_address(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(mending, "RETRY_NS", 1)
     place, there = group(), list[bool]()
 
     def where() -> Multicast:
         if not there:
-            raise InterfaceUnknown("no such interface")
+            raise error
         return place
 
     publisher, subscriber = UdpPublisher(where), UdpSubscriber(where, silence_s=0.02)

@@ -70,7 +70,10 @@ def figures(followers: list[Followed]) -> Figures:
 
 
 def faults(found: Figures, limits: Limits, path: str | None, *, slack: float = 1.0) -> list[str]:
-    """What does not hold, in words; errors may be ``slack`` times their limits."""
+    """What does not hold, in words; errors may be ``slack`` times their limits.
+
+    That beacons are back later is not excused by the errors' slack, but for a second's stall.
+    """
     out = []
     for name, value, limit in (
         ("mean error", found.mean_ms, limits.mean_ms * slack),
@@ -82,8 +85,10 @@ def faults(found: Figures, limits: Limits, path: str | None, *, slack: float = 1
         out.append(f"{found.outside_bound_ratio:.2%} of the errors are beyond their bound")
     if limits.lost is not None and found.lost > limits.lost:
         out.append(f"{found.lost} beacons lost, not {limits.lost}")
-    if limits.back_s is not None and (found.back_s is None or found.back_s > limits.back_s * slack):
-        out.append(f"beacons back after {found.back_s} s, not {limits.back_s * slack:g}")
+    if limits.back_s is not None:
+        back_s = limits.back_s + (1.0 if slack > 1 else 0.0)
+        if found.back_s is None or found.back_s > back_s:
+            out.append(f"beacons back after {found.back_s} s, not {back_s:g}")
     if path is not None and set(found.paths) != {path}:
         out.append(f"beacons come by {', '.join(found.paths)}, not {path}")
     return out

@@ -1,7 +1,7 @@
 """Every scenario row, played briefly in the lab; several at a time, each in a process of its own.
 
 Exact figures need a quiet machine and are the benchmark's; here errors may be several times
-their limit, but nothing may be lost, late to come back, or beyond its bound.
+their limit; more lost, later back, or beyond its bound, nothing may be.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.property.test_core_estimator import S_NS, World, run
@@ -115,6 +115,32 @@ def test_whatever_a_master_says_is_survived(said: list[tuple[int, int, int]]) ->
         assert clock_map is not None
         assert abs(clock_map.skew_ppb) <= PRIOR_SKEW_PPB
         assert clock_map.bound_ns >= 0
+
+
+# Wild stamps, and ones near enough to each other to agree, to be a slew or to be a step.
+near = st.one_of(stamps, st.integers(-20_000_000, 20_000_000))
+turns = st.lists(st.tuples(st.booleans(), near, near, near), max_size=30)
+
+
+@given(turns, st.integers(0, 2 * 10**9))
+@settings(max_examples=300, deadline=None)
+@example([(False, 0, 0, 0), (True, -10_000_000, 5, 0)], S_NS)  # a reply alone in its half second
+def test_probes_and_beacons_in_any_order_always_leave_a_map(
+    said: list[tuple[bool, int, int, int]], wait_ns: int
+) -> None:
+    estimator, now_ns = ClockEstimator(), 1_000 * S_NS
+    for is_probe, first_ns, second_ns, sway_ns in said:
+        now_ns += wait_ns
+        sent_ns, received_ns = OwnNs(now_ns - 1_000_000), OwnNs(now_ns + sway_ns)
+        first, second = MasterNs(now_ns + first_ns), MasterNs(now_ns + second_ns)
+        if is_probe:
+            estimator.add_probe(ProbeSample(sent_ns, first, second, received_ns))
+        else:
+            estimator.add_beacon(BeaconSample(second, received_ns))
+        for at_ns in (now_ns, received_ns, now_ns + 3_600 * S_NS):
+            clock_map = estimator.clock_map(OwnNs(at_ns))
+            assert is_probe or clock_map is not None
+            assert clock_map is None or clock_map.bound_ns >= 0
 
 
 def test_a_clock_on_a_line_is_found_to_what_clocks_wander() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.property.test_core_estimator import S_NS, World, run, worlds
 from unisono.core.clockmap import ClockMap
-from unisono.core.estimator import ClockEstimator
+from unisono.core.estimator import ONE_WAY_BOUND_NS, ClockEstimator
 from unisono.core.keptclock import MAX_AGE_NS, MAX_BOUND_NS, KeptClock, still_holds
 from unisono.core.units import OwnNs
 
@@ -119,6 +119,35 @@ def test_a_map_that_the_first_probe_contradicts_is_discarded(step_ms: int) -> No
     clock_map = estimator.clock_map(sample.own_received_ns)
     assert clock_map is not None
     assert abs(world.error_ns(estimator)) <= clock_map.bound_ns < 5_000_000
+
+
+@pytest.mark.parametrize("slept_ms", [3, 40, 3_600_000])
+def test_until_the_first_probe_a_master_that_slept_is_inside_the_bound(slept_ms: int) -> None:
+    """Its beacons only look late: they contradict nothing."""
+    world = World(10**12, 0, 100_000, 100_000, random.Random(5))
+    estimator = restarted(world, 5)
+    world.offset_ns -= slept_ms * 1_000_000
+    for _ in range(30):
+        estimator.add_beacon(world.beacon())
+        clock_map = estimator.clock_map(OwnNs(world.now_ns))
+        assert clock_map is not None
+        assert clock_map.bound_ns >= ONE_WAY_BOUND_NS
+        assert abs(world.error_ns(estimator)) <= clock_map.bound_ns
+        world.now_ns += S_NS // 20
+    estimator.add_probe(world.probe())
+    assert abs(world.error_ns(estimator)) < 500_000
+
+
+def test_one_probe_that_agrees_is_enough_to_trust_it_again() -> None:
+    world = World(10**12, 0, 5_000_000, 100_000, random.Random(5))
+    estimator = restarted(world, 5)
+    before = estimator.clock_map(OwnNs(world.now_ns))
+    estimator.add_probe(world.probe())
+    after = estimator.clock_map(OwnNs(world.now_ns))
+    assert before is not None
+    assert after is not None
+    assert before.bound_ns == ONE_WAY_BOUND_NS
+    assert after.bound_ns < ONE_WAY_BOUND_NS
 
 
 def test_in_time_the_messages_own_map_takes_over() -> None:

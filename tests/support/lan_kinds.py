@@ -66,11 +66,22 @@ def unicast_publisher(where: Endpoint, term: int = TERM) -> UnicastPublisher:
 
 
 def unicast_subscriber(
-    leader: Endpoint | None, standby: Sequence[Endpoint] = ()
+    leader: Endpoint | None,
+    standby: Sequence[Endpoint] = (),
+    *,
+    silence_s: float = 0.2,
+    address: Callable[[], str] = lambda: HOST,
 ) -> UnicastSubscriber:
     """One of the followers."""
     return UnicastSubscriber(
-        next(_followers), ring(), clock_id=b"12345678", leader=leader, term=TERM, standby=standby
+        next(_followers),
+        ring(),
+        clock_id=b"12345678",
+        leader=leader,
+        term=TERM,
+        standby=standby,
+        address=address,
+        silence_s=silence_s,
     )
 
 
@@ -95,7 +106,7 @@ def make_kind(name: str) -> Kind:
             True,
             endpoint,
             for_term(TcpPublisher),
-            lambda *places: TcpSubscriber(*places, silence_s=0.1),
+            lambda *places, silence_s=0.1: TcpSubscriber(*places, silence_s=silence_s),
         ),
         Kind(
             "udp-unicast",
@@ -115,8 +126,10 @@ def make_kind(name: str) -> Kind:
             "udp",
             False,
             group,
-            lambda where: UdpPublisher(lambda: where),
-            lambda where: UdpSubscriber(lambda: where),
+            lambda where, _term=TERM: UdpPublisher(lambda: where),
+            lambda where, _standby=(), silence_s=1.0: UdpSubscriber(
+                lambda: where, silence_s=silence_s
+            ),
         ),
         Kind(
             "memory-multicast",
@@ -141,11 +154,17 @@ async def publishing(publisher: BeaconPublisher) -> AsyncIterator[BeaconPublishe
 
 @contextlib.asynccontextmanager
 async def listening(
-    subscriber: BeaconSubscriber, *, wanted: bool = True
+    subscriber: BeaconSubscriber, *, wanted: bool = True, verified: bool = True
 ) -> AsyncIterator[list[Batch]]:
-    """What ``subscriber`` hears."""
+    """What ``subscriber`` hears; ``verified``: it is told that all of it is the master's."""
     batches: list[Batch] = []
-    await subscriber.open(batches.append)
+
+    def take(batch: Batch) -> None:
+        batches.append(batch)
+        if verified:
+            subscriber.verified()
+
+    await subscriber.open(take)
     subscriber.want(wanted)
     try:
         yield batches

@@ -27,7 +27,12 @@ async def publish(where: Multicast) -> None:
 async def subscribe(where: Multicast) -> None:
     heard: list[Batch] = []
     subscriber = PgmSubscriber(lambda: where)
-    await subscriber.open(heard.append)
+
+    def take(batch: Batch) -> None:
+        subscriber.verified()
+        heard.append(batch)
+
+    await subscriber.open(take)
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, subscriber.renew)
     while True:
         await asyncio.sleep(0.05)

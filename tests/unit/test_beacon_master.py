@@ -52,29 +52,64 @@ class MemoryWays:
         return [publisher]
 
     def probe_listeners(self, *, held: bool) -> Sequence[DatagramLink]:
+        self._log.append("doors")
         return [MemoryLink(self._network, "10.0.0.1", 2)]
+
+
+def make_job(tasks: asyncio.TaskGroup, log: list[str], state: LocalState) -> Job:
+    """A session of one member, on a LAN in memory."""
+    return Job(
+        spec=make_spec([Member("dev-a", "10.0.0.1", 1, 2)], start_at_ms=1_000),
+        device_id="dev-a",
+        ways=cast(Ways, MemoryWays(log)),
+        flags=load_flags({}),
+        memory=Memory(state),
+        counters=Counters(),
+        clock=SystemClock(),
+        spawn=tasks.create_task,
+        on_change=lambda: None,
+    )
 
 
 async def test_numbers_and_origin_are_kept_before_the_first_beacon_leaves() -> None:
     log: list[str] = []
     state = LocalState(LoggingStore(log))
     async with asyncio.TaskGroup() as tasks:
-        job = Job(
-            spec=make_spec([Member("dev-a", "10.0.0.1", 1, 2)], start_at_ms=1_000),
-            device_id="dev-a",
-            ways=cast(Ways, MemoryWays(log)),
-            flags=load_flags({}),
-            memory=Memory(state),
-            counters=Counters(),
-            clock=SystemClock(),
-            spawn=tasks.create_task,
-            on_change=lambda: None,
-        )
-        master = Master(job, view=None)
+        master = Master(make_job(tasks, log, state), view=None)
         await master.open()
         await until(lambda: log.count("sent") >= 3)
         await master.close()
-    assert log[:3] == ["kept", "kept", "sent"]
+    assert log[:4] == ["kept", "kept", "doors", "sent"]
     assert log.count("kept") == 2  # and nothing more for a long time
     assert await state.seq_ceiling("session-1", 1) > 0
     assert await state.timeline_origin("session-1") is not None
+
+
+class SlowStore(MemoryStore):
+    """A store that does not answer before it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = asyncio.Event()
+
+    async def read(self, *args: Any, **kwargs: Any) -> Any:
+        await self.answers.wait()
+        return await super().read(*args, **kwargs)
+
+
+async def test_a_lan_that_changes_while_the_part_is_being_opened_does_not_open_it_twice() -> None:
+    log: list[str] = []
+    store = SlowStore()
+    async with asyncio.TaskGroup() as tasks:
+        job = make_job(tasks, log, LocalState(store))
+        master = Master(job, view=None)
+        opening = tasks.create_task(master.open())
+        await asyncio.sleep(0)
+        master.renew()
+        store.answers.set()
+        await opening
+        await until(lambda: log.count("sent") >= 2)
+        master.renew()
+        await until(lambda: log.count("sent") >= 4)
+        await master.close()
+    assert log.count("doors") == 2, "opened once, and once more for the change"

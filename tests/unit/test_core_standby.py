@@ -1,9 +1,12 @@
-"""Which paths a follower wants, beat by beat; times in periods of 50 ms."""
+"""Which paths a follower wants, beat by beat; times in periods, of 50 ms unless said otherwise."""
 
+import random
 from collections.abc import Mapping, Sequence
 
+import pytest
+
 from unisono.core.standby import MAX_LOST, SILENT_PERIODS, STEADY_NS, Standby
-from unisono.core.units import OwnNs
+from unisono.core.units import NS_PER_S, OwnNs
 
 PERIOD_NS = 50_000_000
 STEADY_PERIODS = STEADY_NS // PERIOD_NS
@@ -14,8 +17,9 @@ UNICAST = frozenset({"udp-unicast", "tcp"})
 class Beats:
     """A master's beats, by the paths that let them through at that moment."""
 
-    def __init__(self, paths: Sequence[tuple[str, bool]] = ALL) -> None:
-        self.standby = Standby(paths, PERIOD_NS)
+    def __init__(self, paths: Sequence[tuple[str, bool]] = ALL, period_ns: int = PERIOD_NS) -> None:
+        self.standby = Standby(paths, period_ns)
+        self.period_ns = period_ns
         self.paths = dict(paths)
         self.number = 0
         self.again_ns: OwnNs | None = None
@@ -23,7 +27,7 @@ class Beats:
 
     @property
     def now_ns(self) -> OwnNs:
-        return OwnNs(self.number * PERIOD_NS)
+        return OwnNs(self.number * self.period_ns)
 
     def play(self, count: int, *, dead: Sequence[str] = ()) -> Mapping[str, int]:
         """Beats; a path on demand carries one only if it was wanted before it. Heard by path."""
@@ -38,8 +42,15 @@ class Beats:
             self.again_ns = self.standby.look(self.now_ns)
         return heard
 
+    def seconds_until_left_alone(self) -> float:
+        """Beats without a loss, until no path on demand is wanted."""
+        began_ns = self.now_ns
+        while self.standby.wanted:
+            self.play(1)
+        return (self.now_ns - began_ns) / NS_PER_S
+
     def _wait_for_the_next(self) -> None:
-        due_ns = OwnNs((self.number + 1) * PERIOD_NS)
+        due_ns = OwnNs((self.number + 1) * self.period_ns)
         while self.again_ns is not None and self.again_ns < due_ns:
             self.again_ns = self.standby.look(self.again_ns)
         self.number += 1
@@ -84,6 +95,59 @@ def test_a_path_that_loses_often_is_never_steady_and_its_losses_are_counted() ->
     assert beats.standby.copies["udp"] == 381
 
 
+@pytest.mark.parametrize("rate_hz", [1, 20, 50])
+@pytest.mark.parametrize("seed", range(3))
+def test_two_percent_of_loss_make_few_switches_a_minute(rate_hz: int, seed: int) -> None:
+    beats, rng = Beats(period_ns=NS_PER_S // rate_hz), random.Random(seed)
+    minutes, switches, before = 10, 0, beats.standby.wanted
+    for _ in range(minutes * 60 * rate_hz):
+        beats.play(1, dead=[name for name in ("udp", "udp-unicast") if rng.random() < 0.02])
+        switches += beats.standby.wanted != before
+        before = beats.standby.wanted
+    assert switches <= 4 * minutes
+
+
+def test_each_gap_doubles_the_quiet_that_is_asked_for_up_to_half_a_minute() -> None:
+    beats = Beats()
+    beats.play(100)
+    found = []
+    for _ in range(7):
+        beats.play(1, dead=["udp"])
+        beats.play(1)
+        assert "udp-unicast" in beats.standby.wanted
+        found.append(round(beats.seconds_until_left_alone()))
+    assert found == [2, 4, 8, 16, 32, 32, 32]
+
+
+def test_gaps_are_forgotten_after_a_long_time_without_one() -> None:
+    beats = Beats()
+    for _ in range(3):
+        beats.play(1)
+        beats.play(1, dead=["udp"])
+    beats.play(1)
+    assert round(beats.seconds_until_left_alone()) == 8
+    beats.play((4 * 8 + 4 * 4 + 4 * 2) * NS_PER_S // PERIOD_NS)
+    beats.play(1, dead=["udp"])
+    beats.play(1)
+    assert round(beats.seconds_until_left_alone()) == 2
+
+
+@pytest.mark.parametrize(("rate_hz", "missed"), [(1, 1), (20, 1), (28, 1), (50, 3)])
+def test_silence_costs_one_beat_or_at_fast_rates_sixty_ms(rate_hz: int, missed: int) -> None:
+    beats = Beats(period_ns=NS_PER_S // rate_hz)
+    beats.play(3 * rate_hz)
+    assert beats.standby.wanted == frozenset()
+    assert beats.play(10, dead=["udp"])["udp-unicast"] == 10 - missed
+
+
+def test_at_fast_rates_two_beats_that_wifi_held_up_make_nobody_ask() -> None:
+    beats = Beats(period_ns=NS_PER_S // 50)
+    beats.play(150)
+    for _ in range(20):
+        assert beats.play(2, dead=["udp"])["tcp"] == 0
+        assert beats.play(8)["tcp"] == 0
+
+
 def test_what_is_not_wanted_is_not_lost() -> None:
     beats = Beats()
     beats.play(100)
@@ -104,7 +168,9 @@ def test_a_repetition_is_no_sign_of_life() -> None:
     beats = Beats()
     beats.play(100)
     at_ns = OwnNs(beats.now_ns + round(SILENT_PERIODS * PERIOD_NS) - 1)
+    copies = beats.standby.copies["udp"]
     assert not beats.standby.heard("udp", beats.number, at_ns)
+    assert beats.standby.copies["udp"] == copies, "nor does it make up for a loss"
     beats.standby.look(OwnNs(at_ns + 2))
     assert beats.standby.wanted == UNICAST
 
@@ -118,6 +184,16 @@ def test_another_master_is_asked_on_all_paths_and_its_numbers_are_no_loss() -> N
     beats.number += 5_000
     beats.play(1)
     assert beats.standby.lost["udp"] == 0
+
+
+def test_the_gaps_of_one_master_are_not_held_against_another() -> None:
+    beats = Beats()
+    for _ in range(5):
+        beats.play(1)
+        beats.play(1, dead=["udp"])
+    beats.standby.begin()
+    beats.play(1)
+    assert round(beats.seconds_until_left_alone()) == 2
 
 
 def test_a_master_that_was_started_again_has_lost_nothing() -> None:

@@ -118,12 +118,45 @@ def test_multicast_alone_is_blocked_and_nothing_passes_when_down() -> None:
     assert link.lost == {Loss.BLOCKED: 1, Loss.DOWN: 1}
 
 
+@pytest.mark.parametrize("in_order", [True, False])
+def test_what_waited_for_a_slow_rate_holds_up_nothing_after_other_rules(in_order: bool) -> None:
+    link = Link(LinkRules(rate_kbits=1, in_order=in_order), 1)
+    while link.carry(0, 1000, multicast=False):
+        pass
+    link.rules = LinkRules(rate_kbits=1, in_order=in_order)
+    assert link.carry(MS, 1000, multicast=False) == (), "the same rules are the same queue"
+    link.rules = LinkRules(rate_kbits=10_000, in_order=in_order)
+    assert link.carry(MS, 1250, multicast=False) == (2 * MS,)
+
+
+def test_the_largest_and_the_smallest_figures_can_be_carried() -> None:
+    most = LinkRules(
+        delay_ms=3_600_000,
+        jitter=Jitter.EXPONENTIAL,
+        jitter_ms=3_600_000,
+        spike_share=1,
+        spike_max_ms=3_600_000,
+        rate_kbits=0.001,
+        queue_bytes=10**9,
+    )
+    assert Link(most, 1).carry(0, 1500, multicast=False)
+    assert Link(LinkRules(jitter=Jitter.EXPONENTIAL, jitter_ms=5e-324), 1).carry(
+        7, 1500, multicast=False
+    ) == (7,)
+
+
 @pytest.mark.parametrize(
     ("bad", "sentence"),
     [
         ({"loss_share": 1.5}, "loss_share is 1.5: a share is from 0 to 1"),
-        ({"delay_ms": -1.0}, "delay_ms is -1.0: use a number from 0 on"),
+        ({"delay_ms": -1.0}, "delay_ms is -1.0: use a number from 0 to 3600000"),
+        ({"delay_ms": 1e308}, r"delay_ms is 1e\+308: use a number from 0 to 3600000"),
+        ({"jitter_ms": 3_600_001, "jitter": Jitter.NORMAL}, "jitter_ms is 3600001"),
+        ({"spike_max_ms": 1e300}, "spike_max_ms is"),
         ({"rate_kbits": math.inf}, "rate_kbits is inf"),
+        ({"rate_kbits": 1.1e9}, "rate_kbits is 1100000000.0: use a number from 0 to 1000000000"),
+        ({"rate_kbits": 1e-300}, "rate_kbits is 1e-300: use 0.001 or more, or 0 for no limit"),
+        ({"queue_bytes": 10**400}, "queue_bytes is 1000"),
         ({"spike_share": math.nan}, "spike_share is nan"),
         ({"jitter_ms": 3.0}, "jitter_ms says nothing with jitter none"),
     ],

@@ -6,7 +6,7 @@ import pytest
 
 from unisono.core.units import NS_PER_MS, NS_PER_S, MasterNs, OwnNs
 from unisono.wire import Beacon, BeaconJudge, BeaconState, Reason, Verdict, first_seq
-from unisono.wire.judge import CONVINCED_AFTER, RESTART_GAP, origin_of
+from unisono.wire.judge import CONVINCED_AFTER, MAX_WITNESS_RTT_NS, RESTART_GAP, origin_of
 
 LENGTH_NS = 10 * NS_PER_S
 PERIOD_NS = 50 * NS_PER_MS
@@ -46,6 +46,14 @@ def judge_of(*numbers: int) -> BeaconJudge:
 
 def give(judge: BeaconJudge, beacon: Beacon, late_ns: int = 0) -> Verdict:
     return judge.judge(beacon, arrival(beacon, late_ns))
+
+
+def probe(judge: BeaconJudge, number: int, *, slept_ns: int = 0, rtt_ns: int = DELAY_NS) -> bool:
+    """Let a probe sent with a beat tell the clock of a master that slept; whether it is another."""
+    beacon = beat(number)
+    own_ns = OwnNs(beacon.sent_ns + APART_NS + slept_ns)
+    judge.witness(beacon.sent_ns, own_ns, rtt_ns=rtt_ns)
+    return judge.is_other_clock(beacon.sent_ns, own_ns, doubt_ns=abs(rtt_ns))
 
 
 def test_a_steady_beat_counts_over_many_loops() -> None:
@@ -93,7 +101,9 @@ def test_a_higher_term_starts_anew_and_closes_the_door_behind() -> None:
     assert give(judge, beat(3)).refused is Reason.OLD_TERM
 
 
-@pytest.mark.parametrize(("back_ns", "new_clock"), [(0, False), (90 * NS_PER_S, True)])
+@pytest.mark.parametrize(
+    ("back_ns", "new_clock"), [(0, False), (90 * NS_PER_S, True), (-90 * NS_PER_S, True)]
+)
 def test_a_term_that_the_same_master_begins_anew_may_have_a_clock_that_was_moved(
     back_ns: int, new_clock: bool
 ) -> None:
@@ -155,17 +165,86 @@ def test_a_new_clock_in_a_new_term_of_the_same_master_is_told_by_its_name_alone(
     assert judge.judge(again, arrival(beat(20))) == Verdict(new_term=True, new_clock=True)
 
 
-def test_a_clock_that_stood_still_convinces_after_some_beacons() -> None:
+@pytest.mark.parametrize("late_ms", [700, 10_000, 90_000])
+def test_beacons_that_are_merely_late_convince_nobody_however_many(late_ms: int) -> None:
+    judge = judge_of(*range(20))
+    for number in range(20, 220):
+        verdict = give(judge, beat(number), late_ns=late_ms * NS_PER_MS)
+        assert verdict.refused is Reason.LATE
+        assert not probe(judge, number)  # nor while the master's clock is seen to run on
+    assert give(judge, beat(220 + late_ms // 50)) == Verdict(lost=200 + late_ms // 50)
+
+
+def test_a_later_term_that_is_merely_late_does_not_void_a_clock() -> None:
+    judge = judge_of(*range(20))
+    late_ns = 700 * NS_PER_MS
+    assert give(judge, replace(beat(20), term=2), late_ns) == Verdict(new_term=True)
+    assert give(judge, replace(beat(21), term=2), late_ns).refused is Reason.LATE
+    assert give(judge, replace(beat(50), term=2)) == Verdict(lost=29)
+
+
+def test_a_clock_that_stood_still_is_believed_as_soon_as_a_probe_has_seen_it() -> None:
     judge = judge_of(*range(20))
     slept_ns = 90 * NS_PER_S
+    for number in range(20, 60):
+        assert give(judge, beat(number), slept_ns).refused is Reason.LATE
+    assert probe(judge, 60, slept_ns=slept_ns)  # it must not move the clock alone
+    assert give(judge, beat(61), slept_ns) == Verdict(lost=41, new_clock=True)
+    assert not probe(judge, 62, slept_ns=slept_ns)
+    assert give(judge, beat(62), slept_ns) == Verdict()
+
+
+@pytest.mark.parametrize("rtt_ns", [MAX_WITNESS_RTT_NS + 1, -1])
+def test_a_probe_that_was_slow_or_impossible_speaks_for_nobody(rtt_ns: int) -> None:
+    judge = judge_of(*range(20))
+    assert probe(judge, 20, slept_ns=90 * NS_PER_S, rtt_ns=rtt_ns)
+    assert give(judge, beat(20), 90 * NS_PER_S).refused is Reason.LATE
+    assert give(judge, beat(21)).refused is None
+
+
+def test_a_probe_speaks_for_what_agrees_with_it_only() -> None:
+    judge = judge_of(*range(20))
+    probe(judge, 20, slept_ns=90 * NS_PER_S)
+    assert give(judge, beat(21), 91 * NS_PER_S).refused is Reason.LATE
+    for number in range(22, 60):  # of before the sleep, by a probe that came after it
+        assert give(judge, beat(number)).refused is Reason.CLOCK_JUMP
+    assert not probe(judge, 60)  # one broken stamp, then: the line was right
+    assert give(judge, beat(60)) == Verdict(lost=40)
+
+
+def test_a_recording_is_believed_by_who_knows_nothing_until_a_probe_tells() -> None:
+    """Of this term, from a minute ago; the true master is heard beside it at last."""
+    judge, late_ns = BeaconJudge(LENGTH_NS, lowest_term=1), 60 * NS_PER_S
+    for number in range(40):
+        assert give(judge, beat(number), late_ns).refused is None
+    assert probe(judge, 1_240)
+    assert give(judge, beat(41), late_ns).refused is Reason.LATE
+    assert give(judge, beat(1_242)) == Verdict(lost=1_202, new_clock=True)
+    assert give(judge, beat(43), late_ns).refused is Reason.LATE
+    assert give(judge, beat(1_243)) == Verdict()
+
+
+@pytest.mark.parametrize("ahead_ns", [90 * NS_PER_S, -90 * NS_PER_S])
+def test_a_clock_that_no_delay_explains_convinces_after_some_beacons(ahead_ns: int) -> None:
+    """It was put forward, or it went back behind what it has said."""
+    judge = judge_of(*range(20))
     verdicts = []
     for number in range(20, 20 + CONVINCED_AFTER):
-        beacon = beat(number, since_ns=3)
-        late = replace(beacon, sent_ns=MasterNs(beacon.sent_ns - slept_ns))
-        verdicts.append(judge.judge(late, arrival(beacon)))
+        moved = replace(beat(number), sent_ns=MasterNs(beat(number).sent_ns + ahead_ns))
+        verdicts.append(judge.judge(moved, arrival(beat(number))))
     assert {v.refused for v in verdicts[:-1]} == {Reason.CLOCK_JUMP}
-    assert verdicts[-1].refused is None
-    assert verdicts[-1].new_clock
+    assert verdicts[-1] == Verdict(lost=CONVINCED_AFTER - 1, new_clock=True)
+
+
+@pytest.mark.parametrize("behind", [0, 1, 3])
+def test_copies_by_another_path_count_once_towards_what_convinces(behind: int) -> None:
+    judge = judge_of(*range(20))
+    last = 20 + CONVINCED_AFTER - 1
+    for number in range(20, last):
+        assert give(judge, beat(number, since_ns=NS_PER_S)).refused is Reason.PHASE_JUMP
+        copy = beat(max(20, number - behind), since_ns=NS_PER_S)
+        assert judge.judge(copy, arrival(beat(number))).refused is Reason.PHASE_JUMP
+    assert give(judge, beat(last, since_ns=NS_PER_S)).refused is None
 
 
 def test_a_timeline_that_was_set_anew_convinces_after_some_beacons() -> None:

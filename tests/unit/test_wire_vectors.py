@@ -15,6 +15,7 @@ from unisono.wire import (
     ListenRequest,
     ProbeReply,
     ProbeRequest,
+    Reason,
     Refused,
     decode_listen,
     decode_reply,
@@ -139,3 +140,26 @@ def test_forged_later_terms_push_no_key_out_of_a_ring() -> None:
         assert_refused(case, lambda data, _: open_beacon(data, ring))
     assert list(known) == [RING.lowest_term]
     assert ring._known == known
+
+
+def test_the_same_bytes_are_read_once_and_forged_ones_each_time() -> None:
+    ring = KeyRing(SECRET, RING.session_id, RING.lowest_term)
+    good = bytes.fromhex(VECTORS["beacons"][0]["hex"])
+    forged = good[:-1] + bytes((good[-1] ^ 1,))
+    opened = open_beacon(good, ring)
+    assert open_beacon(bytes(bytearray(good)), ring) is opened
+    for _ in range(2):
+        with pytest.raises(Refused) as caught:
+            open_beacon(forged, ring)
+        assert caught.value.reason is Reason.SIGNATURE
+    with pytest.raises(Refused):  # what one ring has verified is nothing to another
+        open_beacon(good, KeyRing(b"another", RING.session_id, RING.lowest_term))
+
+
+def test_the_same_bytes_are_refused_once_their_term_is_past() -> None:
+    ring = KeyRing(SECRET, RING.session_id, RING.lowest_term)
+    good = bytes.fromhex(VECTORS["beacons"][0]["hex"])
+    ring.lowest_term = open_beacon(good, ring).term + 1
+    with pytest.raises(Refused) as caught:
+        open_beacon(good, ring)
+    assert caught.value.reason is Reason.OLD_TERM

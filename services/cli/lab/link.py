@@ -6,7 +6,6 @@ exact; whoever delivers them adds a lateness of its own.
 """
 
 import dataclasses
-import math
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +13,9 @@ from random import Random
 
 from unisono.core.units import ms_to_ns
 
+# The largest figure that is taken, by unit: an hour, 10^12 bits per second, a gigabyte.
+_MOST = {"share": 1, "ms": 3_600_000, "kbits": 10**9, "bytes": 10**9}
+_LEAST_KBITS = 0.001  # below it a frame takes longer than any lab stands
 _NS_BIT_PER_S_KBIT = 1_000_000  # bits / (kbit/s) are ms, and a ms has so many ns
 
 
@@ -63,13 +65,17 @@ class LinkRules:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not isinstance(value, int | float):
+            unit = field.name.rpartition("_")[2]
+            if unit not in _MOST:
                 continue
-            if not math.isfinite(value) or value < 0:
-                raise ValueError(f"{field.name} is {value}: use a number from 0 on")
-            if field.name.endswith("_share") and value > 1:
-                raise ValueError(f"{field.name} is {value}: a share is from 0 to 1")
+            value, most = getattr(self, field.name), _MOST[unit]
+            if not 0 <= value <= most:  # what is no number is not either
+                what = "a share is" if unit == "share" else "use a number"
+                raise ValueError(f"{field.name} is {value}: {what} from 0 to {most}")
+        if 0 < self.rate_kbits < _LEAST_KBITS:
+            raise ValueError(
+                f"rate_kbits is {self.rate_kbits}: use {_LEAST_KBITS} or more, or 0 for no limit"
+            )
         if self.jitter is Jitter.NONE and self.jitter_ms:
             raise ValueError("jitter_ms says nothing with jitter none: use exponential or normal")
 
@@ -78,16 +84,31 @@ CLEAR = LinkRules()
 
 
 class Link:
-    """One direction of a cable; ``rules`` may be replaced at any time, for the frames to come."""
+    """One direction of a cable; ``rules`` may be replaced at any time, for the frames to come.
+
+    Other rules are another cable: what still waits in the old one holds up nothing in the new one.
+    """
 
     def __init__(self, rules: LinkRules, seed: int | str) -> None:
-        self.rules = rules
+        self._rules = rules
         self.carried = 0  # copies that came out
         self.lost: Counter[Loss] = Counter()
         self._random = Random(seed)  # noqa: S311  (a lab's dice are to fall the same way again)
         self._in_burst = False
         self._free_ns = 0  # when the last bit that waits for the rate has been sent
         self._last_ns = 0  # the latest instant handed out
+
+    @property
+    def rules(self) -> LinkRules:
+        """What it does to the frames that enter now."""
+        return self._rules
+
+    @rules.setter
+    def rules(self, rules: LinkRules) -> None:
+        if rules != self._rules:
+            self._rules = rules
+            self._in_burst = False
+            self._free_ns = self._last_ns = 0
 
     def carry(
         self, now_ns: int, size_bytes: int, *, multicast: bool, udp: bool = True

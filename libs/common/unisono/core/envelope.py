@@ -69,6 +69,11 @@ class Bin:
     counts: dict[Stream, int] = field(default_factory=dict)
     rtt_ns: int | None = None
 
+    @property
+    def newest_ns(self) -> int:
+        """The instant of the youngest limit; there is one."""
+        return max(limit.at_ns for limit in self.limits.values())
+
     def add(self, stream: Stream, limit: Limit, skew_ppb: int, count: int = 1) -> None:
         """Keep ``limit`` if it is the tightest here."""
         known = self.limits.get(stream)

@@ -95,7 +95,8 @@ class ClockEstimator:
     def restore(self, clock_map: ClockMap) -> None:
         """Begin with a map that was known before; call it before any sample.
 
-        Until messages give a better one, `clock_map` is this one, and its bound grows as it says.
+        Until messages give a better one, `clock_map` is this one, and its bound grows as it says;
+        before the first probe it is at least what beacons alone would have.
         A message that contradicts it by more than that discards it: of a clock that was put
         forward meanwhile the first beacon does, of one that was put back the first probe.
         """
@@ -126,12 +127,24 @@ class ClockEstimator:
 
     def clock_map(self, now_ns: OwnNs) -> ClockMap | None:
         """The map as known at ``now_ns``; None while nothing came from the master."""
-        found = self._found(now_ns)
+        found, kept = self._found(now_ns), self._kept(now_ns)
+        return found if _is_better(found, kept) else kept
+
+    def _kept(self, now_ns: OwnNs) -> ClockMap | None:
+        """What the restored map says; until a probe agrees with it, no surer than beacons are.
+
+        No beacon contradicts a map that is too high: a master that slept meanwhile sends late ones,
+        and only probes tell them from slow ones. So far the truth may be where they are.
+        """
         kept = self._restored
-        if kept is None or (found is not None and found.bound_ns <= kept.bound_at_ns(now_ns)):
-            return found
+        if kept is None:
+            return None
         offset_ns = kept.to_master(now_ns) - now_ns
         bound_ns = max(kept.bound_at_ns(now_ns), self._doubt_ns)
+        if UPPER not in self._likely:
+            bound_ns = max(bound_ns, ONE_WAY_BOUND_NS)
+            if self._bins:
+                bound_ns = max(bound_ns, offset_ns - self._reach_ns(LOWER, now_ns))
         return ClockMap(now_ns, offset_ns, kept.skew_ppb, bound_ns, kept.skew_bound_ppb)
 
     def _found(self, now_ns: OwnNs) -> ClockMap | None:
@@ -154,13 +167,15 @@ class ClockEstimator:
 
     def _one_way(self, now_ns: OwnNs) -> tuple[int, int]:
         """Offset and bound from lower limits alone: the fastest recent beacon, and a guess."""
-        line, beacon = self._line, Stream.BEACON
-        fresh = [b for b in self._bins if now_ns - b.limits[beacon].at_ns <= FRESH_NS]
-        fresh = fresh or self._bins[-1:]
-        fastest_ns = max(b.limits[beacon].carried_ns(now_ns, line.skew_ppb) for b in fresh)
-        age_ns = max(0, now_ns - fresh[-1].limits[beacon].at_ns)
-        bound_ns = ONE_WAY_BOUND_NS + ONE_WAY_FIRST_NS // sum(b.counts[beacon] for b in fresh)
-        return fastest_ns + ONE_WAY_DELAY_NS, bound_ns + scale_ppb(age_ns, line.skew_bound_ppb)
+        # No limit is an upper one. A reply is here alone when its request spoke for a step.
+        fresh = [b for b in self._bins if now_ns - b.newest_ns <= FRESH_NS] or self._bins[-1:]
+        lowers = [limit for one in fresh for limit in one.limits.values()]
+        fastest_ns = max(limit.carried_ns(now_ns, self._line.skew_ppb) for limit in lowers)
+        age_ns = max(0, now_ns - fresh[-1].newest_ns)
+        beacons = sum(one.counts.get(Stream.BEACON, 0) for one in fresh)
+        bound_ns = ONE_WAY_BOUND_NS + ONE_WAY_FIRST_NS // max(1, beacons)
+        bound_ns += scale_ppb(age_ns, self._line.skew_bound_ppb)
+        return fastest_ns + ONE_WAY_DELAY_NS, bound_ns
 
     def _reach_ns(self, sign: int, now_ns: int) -> int:
         """One side's edge at ``now_ns``, whatever a slew did since."""
@@ -257,7 +272,9 @@ class ClockEstimator:
         for one in self._bins:
             for stream, limit in one.limits.items():
                 self._tighten(self._surely, limit, stream.sign, line.skew_bound_ppb)
-        self._drop_restored(at_ns)
+        now_ns = OwnNs(at_ns)
+        if self._restored is not None and _is_better(self._found(now_ns), self._kept(now_ns)):
+            self._restored = None
 
     def _crossing_ns(self, limit: Limit, sign: int) -> int:
         """By how much a new limit lies beyond the corridor's other side; <= 0 where it agrees."""
@@ -277,10 +294,6 @@ class ClockEstimator:
             if beyond_ns > kept.bound_at_ns(at_ns):
                 self._restored = None
 
-    def _drop_restored(self, at_ns: int) -> None:
-        """Let go of a restored map once messages give a better one."""
-        if self._restored is not None:
-            now_ns = OwnNs(at_ns)
-            found = self._found(now_ns)
-            if found is not None and found.bound_ns <= self._restored.bound_at_ns(now_ns):
-                self._restored = None
+
+def _is_better(found: ClockMap | None, kept: ClockMap | None) -> bool:
+    return kept is None or (found is not None and found.bound_ns <= kept.bound_ns)

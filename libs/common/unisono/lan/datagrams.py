@@ -66,15 +66,29 @@ class DatagramLink(Protocol):
 
 
 def open_socket() -> socket.socket:
-    """A UDP socket that never blocks, stamps what arrives and marks what leaves as urgent."""
+    """A UDP socket, equipped; `LanError` when there is no descriptor left."""
     try:
         made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     except OSError as error:
         raise LanError(f"cannot open a UDP socket: {error.strerror}") from None
-    made.setblocking(False)
-    made.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
+    equip(made)
     return made
+
+
+def equip(made: socket.socket) -> None:
+    """Never block; and, where the kernel can, stamp what arrives and mark what leaves as urgent."""
+    made.setblocking(False)
+    set_if_possible(made, socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+    set_if_possible(made, socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING)
+
+
+def set_if_possible(made: socket.socket, level: int, option: int, value: int) -> bool:
+    """Set an option that some sandboxes lack; whether this kernel has it."""
+    try:
+        made.setsockopt(level, option, value)
+    except OSError:
+        return False
+    return True
 
 
 def bind(made: socket.socket, address: str, port: int, *, setting: str) -> None:
@@ -107,13 +121,13 @@ class UdpLink:
         stamp_sends: bool = False,
     ) -> None:
         self._held = held
-        self._stamp_sends = stamp_sends
         self.left_ns: OwnNs | None = None
         self._deliver: DeliverDatagram | None = None
         self._socket = open_socket()
         bind(self._socket, address, port, setting=setting)
-        if stamp_sends:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_SENDS)
+        self._stamp_sends = stamp_sends and set_if_possible(
+            self._socket, socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMP_SENDS
+        )
         self.endpoint = Endpoint(*self._socket.getsockname()[:2])
 
     def listen(self, deliver: DeliverDatagram) -> None:

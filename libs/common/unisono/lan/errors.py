@@ -7,14 +7,9 @@ class LanError(UserError):
     """A path of the LAN that cannot be used.
 
     LanError
-     +-- PathUnavailable     this machine cannot do it (no PGM in its libzmq)
      +-- AddressInUse        another process has the port
      +-- InterfaceUnknown    no such interface, or it has no IPv4 address
     """
-
-
-class PathUnavailable(LanError):  # noqa: N818 - it names a condition
-    """This machine does not have the path that was asked for by name."""
 
 
 class AddressInUse(LanError):  # noqa: N818 - it names a condition

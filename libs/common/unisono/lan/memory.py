@@ -2,14 +2,14 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from unisono.clock import own_ns
-from unisono.core.units import OwnNs, ns_to_s, s_to_ns
+from unisono.core.units import OwnNs, ns_to_s
 from unisono.lan.datagrams import DeliverDatagram
 from unisono.lan.errors import AddressInUse, LanError
+from unisono.lan.memory_delays import Delays, simple_delays
 from unisono.lan.paths import (
     Batch,
     Deliver,
@@ -22,10 +22,6 @@ from unisono.lan.paths import (
 
 PATH = "memory"
 MULTICAST_PATH = "memory-multicast"
-
-# delays(now_ns, size_bytes, multicast): when it arrives, by the clock that told ``now_ns``;
-# none: it is lost, several: it is doubled on its way.
-Delays = Callable[[int, int, bool], Sequence[int]]
 
 
 class MemoryNetwork:
@@ -43,11 +39,7 @@ class MemoryNetwork:
         loss: float = 0.0,
         delays: Delays | None = None,
     ) -> None:
-        self._random = random.Random(seed)  # noqa: S311 - a repeatable network, no secret
-        self._delay_s = delay_s
-        self._jitter_s = jitter_s
-        self._loss = loss
-        self._delays = delays or self._simple_delays
+        self._delays = delays or simple_delays(seed, delay_s, jitter_s, loss)
         self._next_port = 50_000
         self.publishers: dict[Endpoint, MemoryPublisher] = {}
         self.subscribers: set[MemorySubscriber] = set()
@@ -61,6 +53,14 @@ class MemoryNetwork:
         for at_ns in self._delays(now_ns, size_bytes, multicast):
             loop.call_later(ns_to_s(at_ns - now_ns), arrive)
 
+    def carry_frame(
+        self, data: bytes, sender: str, to: "Sequence[_Receiving]", *, multicast: bool
+    ) -> None:
+        """Carry a beacon to each of them; it is stamped where it arrives."""
+        for receiver in to:
+            arrive = partial(receiver.arrive, Frame(data, sender, OwnNs(0)))
+            self.carry(arrive, len(data), multicast=multicast)
+
     def arrive_at(self, to: Endpoint, data: bytes, sender: Endpoint) -> None:
         """A datagram reaches ``to``, if anything listens there."""
         if (link := self.links.get(to)) is not None:
@@ -70,12 +70,6 @@ class MemoryNetwork:
         """A port that nothing has used yet."""
         self._next_port += 1
         return self._next_port
-
-    def _simple_delays(self, now_ns: int, _size_bytes: int, _multicast: bool) -> Sequence[int]:
-        if self._random.random() < self._loss:
-            return ()
-        late_s = self._random.expovariate(1 / self._jitter_s) if self._jitter_s else 0.0
-        return (now_ns + s_to_ns(self._delay_s + late_s),)
 
 
 class MemoryMulticastPublisher:
@@ -97,10 +91,8 @@ class MemoryMulticastPublisher:
         """To every member of the group."""
         if self._to is None:
             return False
-        for member in tuple(self._network.members):
-            if member.hears(self._to):
-                arrive = partial(member.arrive, Frame(frame, self._to.interface, OwnNs(0)))
-                self._network.carry(arrive, len(frame), multicast=True)
+        hearers = [m for m in self._network.members if m.hears(self._to)]
+        self._network.carry_frame(frame, self._to.interface, hearers, multicast=True)
         return True
 
     def renew(self) -> None:
@@ -120,8 +112,12 @@ class _Receiving:
     path = PATH
     restarts = 0
 
-    def __init__(self) -> None:
+    def __init__(self, network: MemoryNetwork) -> None:
+        self._network = network
         self._deliver: Deliver | None = None
+
+    def verified(self) -> None:
+        """Nothing: there is no socket to mend."""
 
     def arrive(self, frame: Frame) -> None:
         """A frame has come, and is stamped."""
@@ -136,8 +132,7 @@ class MemoryMulticastSubscriber(_Receiving):
     on_demand = False
 
     def __init__(self, network: MemoryNetwork, where: WhereMulticast) -> None:
-        super().__init__()
-        self._network = network
+        super().__init__(network)
         self._where = where
         self._joined: Multicast | None = None
 
@@ -195,22 +190,18 @@ class MemoryPublisher:
         """To every subscriber that wants what this endpoint sends."""
         if self._endpoint is None:
             return False
-        for subscriber in tuple(self._network.subscribers):
-            if subscriber.wants(self._endpoint):
-                arrive = partial(subscriber.arrive, Frame(frame, self._endpoint.address, OwnNs(0)))
-                self._network.carry(arrive, len(frame), multicast=False)
+        hearers = [s for s in self._network.subscribers if s.wants(self._endpoint)]
+        self._network.carry_frame(frame, self._endpoint.address, hearers, multicast=False)
         return True
 
     def renew(self) -> None:
         """Take another endpoint if the address has changed and is free."""
-        try:
+        with contextlib.suppress(LanError):
             where = self._where()
-        except LanError:
-            return
-        if self._endpoint is not None and where not in self._network.publishers:
-            del self._network.publishers[self._endpoint]
-            self._network.publishers[where] = self
-            self._endpoint = where
+            if self._endpoint is not None and where not in self._network.publishers:
+                del self._network.publishers[self._endpoint]
+                self._network.publishers[where] = self
+                self._endpoint = where
 
     async def close(self) -> None:
         """Release the endpoint."""
@@ -227,8 +218,7 @@ class MemorySubscriber(_Receiving):
     def __init__(
         self, network: MemoryNetwork, leader: Endpoint | None, standby: Sequence[Endpoint] = ()
     ) -> None:
-        super().__init__()
-        self._network = network
+        super().__init__(network)
         self._leader = leader
         self._standby = frozenset(standby)
         self._wanted = False

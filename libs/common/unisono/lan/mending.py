@@ -25,7 +25,7 @@ def resolve(where: Callable[[], T]) -> T:
     """What ``where`` says; what it cannot say now is `InterfaceUnknown`, to be asked again."""
     try:
         return where()
-    except LanError as error:
+    except (LanError, OSError) as error:  # OSError: no descriptor left to look with
         raise InterfaceUnknown(str(error)) from None
 
 
@@ -37,12 +37,15 @@ def refusal(problem: str, error_number: int | None) -> LanError:
 class Upkeep:
     """Sets a path up, and up again; one line of log for each new trouble.
 
-    ``set_up`` is what does it, leaving nothing behind when it raises `LanError`.
+    ``set_up`` is what does it, leaving nothing behind when it raises `LanError`. ``sends``: whether
+    that was of any use shows at the next send that is taken (`works`), not before.
     """
 
-    def __init__(self, path: str, set_up: Callable[[], None]) -> None:
+    def __init__(self, path: str, set_up: Callable[[], None], *, sends: bool = False) -> None:
         self._path = path
         self._set_up = set_up
+        self._sends = sends
+        self._by_itself = False  # was set up so, and has not worked since
         self._due_ns = 0
         self._told = ""
         self.is_open = False
@@ -62,24 +65,11 @@ class Upkeep:
 
     def renew(self) -> bool:
         """Again, because the LAN has changed; False when it did not work."""
-        if not self.is_open:
-            return False
-        try:
-            self._set_up()
-        except LanError as error:
-            self.failed(error)
-            return False
-        if self._told:
-            self._told = ""
-            _log.info("beacons by %s: set up again", self._path)
-        return True
+        return self._again(by_itself=False)
 
     def mend(self) -> bool:
         """Again, by itself, which is counted; False when it did not work."""
-        if not self.renew():
-            return False
-        self.restarts += 1
-        return True
+        return self._again(by_itself=True)
 
     def mend_if_due(self) -> bool:
         """As `mend`, at most once a second."""
@@ -93,6 +83,27 @@ class Upkeep:
         if (text := str(error)) != self._told:
             self._told = text
             _log.warning("beacons by %s: %s; trying again", self._path, text)
+
+    def works(self) -> None:
+        """It does what it is for: whatever was the matter is over."""
+        self.restarts += self._by_itself
+        self._by_itself = False
+        if self._told:
+            self._told = ""
+            _log.info("beacons by %s: set up again", self._path)
+
+    def _again(self, *, by_itself: bool) -> bool:
+        if not self.is_open:
+            return False
+        try:
+            self._set_up()
+        except LanError as error:
+            self.failed(error)
+            return False
+        self._by_itself |= by_itself
+        if not self._sends:
+            self.works()
+        return True
 
 
 class Watchdog:
@@ -118,7 +129,7 @@ class Watchdog:
             self._timer = None
 
     def heard(self) -> None:
-        """It is not silent."""
+        """It is not silent: what counts is a master's word, not any stranger's noise."""
         if self._timer is None:
             return
         if self._patience_s > self._first_s:  # the timer is set too far away

@@ -114,7 +114,10 @@ class BeaconPublisher(Protocol):
 
 
 class BeaconSubscriber(Protocol):
-    """Receives frames, newest last; sets itself up again after a long silence."""
+    """Receives frames, newest last; sets itself up again after a long silence.
+
+    Silence is the lack of verified frames: noise must not keep a dead path from being mended.
+    """
 
     @property
     def path(self) -> str:
@@ -137,6 +140,10 @@ class BeaconSubscriber(Protocol):
 
     def want(self, wanted: bool) -> None:
         """Whether the master shall send to this device by this path; for others, nothing."""
+        ...
+
+    def verified(self) -> None:
+        """A frame of this path was found to be the master's; said of each batch that had one."""
         ...
 
     def follow(self, leader: Endpoint | None, term: int) -> None:

@@ -245,6 +245,10 @@ class PgmSubscriber:
     def want(self, wanted: bool) -> None:
         """Nothing: whoever joined hears the group."""
 
+    def verified(self) -> None:
+        """The child hears the master."""
+        self._watch.heard()
+
     def follow(self, leader: Endpoint | None, term: int) -> None:
         """Nothing: whoever leads sends to the group."""
 
@@ -278,5 +282,4 @@ class PgmSubscriber:
                 (received_ns,) = STAMP.unpack_from(message)
                 frames.append(Frame(message[STAMP.size :], "", OwnNs(received_ns)))
         if frames and self._deliver is not None:
-            self._watch.heard()
             self._deliver(Batch(tuple(frames), PGM))

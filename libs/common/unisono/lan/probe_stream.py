@@ -7,8 +7,8 @@ from typing import Final
 
 from unisono.clock import own_ns
 from unisono.core.units import NS_PER_MS, NS_PER_S, OwnNs
-from unisono.lan.datagrams import EXPEDITED_FORWARDING, arrival_ns
-from unisono.lan.paths import READ_AT_ONCE, Endpoint
+from unisono.lan.datagrams import arrival_ns, equip
+from unisono.lan.paths import Endpoint
 from unisono.wire.probe import PROBE_BYTES
 
 # Without progress for so long a connection is dead: TCP itself would wait for many minutes.
@@ -18,18 +18,20 @@ STALLED_NS: Final = 2 * NS_PER_S
 SEND_BYTES: Final = 4096
 RECEIVE_BYTES: Final = 16_384
 
-_SO_TIMESTAMPNS: Final = 35  # Linux: the kernel's stamp of what came last, as for datagrams
+# Read per wake-up: what a hundred connections say together must not hold up the beat.
+MESSAGES_AT_ONCE: Final = 4
+# A follower asks twenty times a second at most; a request that is said again and again is not one.
+ANSWERS_PER_S: Final = 30
+
 _ANCILLARY: Final = 128
 
 
 def prepare(stream: socket.socket) -> None:
     """Set what both ends set; OSError when it is gone already."""
-    stream.setblocking(False)
+    equip(stream)
     for level, option, value in (
-        (socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1),
         (socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES),
         (socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES),
-        (socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED_FORWARDING),
         (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
         (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_NS // NS_PER_MS),
     ):
@@ -57,6 +59,7 @@ class Line:
         self._take = take
         self._end = end
         self._partial = b""
+        self._paid_until_ns = 0  # by the budget of answers
 
     def read_on(self) -> None:
         """Start reading, in the event loop."""
@@ -71,6 +74,15 @@ class Line:
             pass
         self._end(self)
         return False
+
+    def may_be_answered(self) -> bool:
+        """Whether the budget has one more answer, which is then spent."""
+        now_ns = own_ns()
+        until_ns = max(self._paid_until_ns, now_ns - NS_PER_S) + NS_PER_S // ANSWERS_PER_S
+        if until_ns > now_ns:
+            return False
+        self._paid_until_ns = until_ns
+        return True
 
     def on_connected(self, done: Callable[["Line", bool], None]) -> None:
         """Call ``done`` once with whether the connection came about."""
@@ -92,7 +104,7 @@ class Line:
 
     def _read(self) -> None:
         try:
-            data, ancillary, _, _ = self._stream.recvmsg(READ_AT_ONCE * PROBE_BYTES, _ANCILLARY)
+            data, ancillary, _, _ = self._stream.recvmsg(MESSAGES_AT_ONCE * PROBE_BYTES, _ANCILLARY)
         except BlockingIOError:
             return
         except OSError:

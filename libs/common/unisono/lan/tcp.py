@@ -4,64 +4,34 @@ A subscriber stays connected to the leader, so that it can be heard at once, and
 while it wants to: else the publisher sends it nothing. The other members bind only once they
 lead; their doors are knocked at while the leader is silent, and not for ever.
 
-The beat itself is the heartbeat: a subscriber that hears none for a second makes its connections
-anew, and the publisher's kernel gives up what is not acknowledged for two. Without either a pulled
-cable is never noticed, and its beacons come in one burst of old ones when it is back. ZeroMQ's own
-heartbeats are not used: a process that was stopped for longer than their timeout is aborted by an
-assertion of libzmq (``!_io_error``, stream_engine_base.cpp; seen in 8 of 10 stops of 1 to 6 s).
+The beat itself is the heartbeat: a subscriber that misses it for long makes its connections anew,
+and the publisher's kernel gives up what is not acknowledged for two seconds. Without either a
+pulled cable is never noticed, and its beacons come in one burst of old ones when it is back.
+ZeroMQ's own heartbeats are not used: a process that was stopped for longer than their timeout is
+aborted by an assertion of libzmq (``!_io_error``, stream_engine_base.cpp; seen in 8 of 10 stops of
+1 to 6 s).
 """
 
 import asyncio
 import contextlib
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import zmq
 
-from unisono.clock import own_ns
-from unisono.lan.datagrams import EXPEDITED_FORWARDING
 from unisono.lan.errors import AddressInUse, LanError
 from unisono.lan.mending import Upkeep, Watchdog, refusal, resolve
-from unisono.lan.paths import READ_AT_ONCE, TCP, Batch, Deliver, Endpoint, Frame, WhereToListen
-from unisono.wire.beacon import MAX_BEACON_BYTES
+from unisono.lan.paths import TCP, Batch, Deliver, Endpoint, Frame, WhereToListen
+from unisono.lan.tcp_line import Context, Line, open_context, open_socket
 
-# A beacon in a queue is an old beacon: a few, for the scheduler's sake.
-QUEUE_FRAMES: Final = 8
-UNACKNOWLEDGED_MS: Final = 2000
-# A quiet connection costs the site two small packets in that time.
-KEEPALIVE_S: Final = 5
-SILENCE_FIRST_S: Final = 1.0  # the slowest beat; after it, and each time twice as long, up to ...
+SILENCE_FIRST_S: Final = 1.0  # without a beat; after it, and each time twice as long, up to ...
 SILENCE_MAX_S: Final = 8.0
-CONNECT_TIMEOUT_MS: Final = 1000
-HANDSHAKE_MS: Final = 2000
-RECONNECT_MS: Final = 100
 LEADER_RECONNECT_MAX_MS: Final = 500
 STANDBY_RECONNECT_MAX_MS: Final = 5000
 # A port just left by a previous owner (a role that changed, a process restarted) is free soon.
 BIND_PATIENCE_S: Final = 2.0
 BIND_RETRY_S: Final = 0.05
-
-
-def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":
-    socket = context.socket(kind)
-    for option, value in (
-        (zmq.LINGER, 0),
-        (zmq.SNDHWM, QUEUE_FRAMES),
-        (zmq.RCVHWM, QUEUE_FRAMES),
-        (zmq.TCP_MAXRT, UNACKNOWLEDGED_MS),
-        (zmq.TCP_KEEPALIVE, 1),
-        (zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S),
-        (zmq.TCP_KEEPALIVE_INTVL, 1),
-        (zmq.TCP_KEEPALIVE_CNT, 3),
-        (zmq.HANDSHAKE_IVL, HANDSHAKE_MS),
-        (zmq.CONNECT_TIMEOUT, CONNECT_TIMEOUT_MS),
-        (zmq.RECONNECT_IVL, RECONNECT_MS),
-        (zmq.MAXMSGSIZE, MAX_BEACON_BYTES),
-        (zmq.TOS, EXPEDITED_FORWARDING),
-    ):
-        socket.setsockopt(option, value)
-    return socket
 
 
 class TcpPublisher:
@@ -71,10 +41,10 @@ class TcpPublisher:
 
     def __init__(self, where: WhereToListen) -> None:
         self._where = where
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._context: Context | None = None
         self._socket: zmq.Socket[bytes] | None = None
         self._bound: Endpoint | None = None
-        self._upkeep = Upkeep(TCP, self._set_up)
+        self._upkeep = Upkeep(TCP, self._set_up, sends=True)
 
     @property
     def restarts(self) -> int:
@@ -103,6 +73,7 @@ class TcpPublisher:
             self._socket.send(frame, zmq.NOBLOCK)
         except zmq.ZMQError:
             return False
+        self._upkeep.works()
         return True
 
     def renew(self) -> None:
@@ -120,9 +91,10 @@ class TcpPublisher:
         where = resolve(self._where)
         if where == self._bound:
             return
-        if self._context is None or self._socket is None:
-            self._context = zmq.Context(io_threads=1)
-            self._socket = _socket(self._context, zmq.PUB)
+        if self._context is None:
+            self._context = open_context()
+        if self._socket is None:
+            self._socket = open_socket(self._context, zmq.PUB)
         if self._bound is not None:
             with contextlib.suppress(zmq.ZMQError):
                 self._socket.unbind(f"tcp://{self._bound}")
@@ -141,55 +113,11 @@ def _refusal(where: Endpoint, error: zmq.ZMQError) -> LanError:
     return refusal(f"cannot send beacons from {where}: {error.strerror}", error.errno)
 
 
-class _Line:
-    """A socket connected to ``endpoints``; what comes is handed to ``take`` in the event loop."""
-
-    def __init__(
-        self,
-        context: "zmq.Context[zmq.Socket[bytes]]",
-        endpoints: Sequence[Endpoint],
-        longest_ms: int,
-        wanted: bool,
-        take: Callable[[list[Frame]], None],
-    ) -> None:
-        self._take = take
-        self._socket = _socket(context, zmq.SUB)
-        # Of each connection the newest beacon only, however long this process was stopped.
-        self._socket.setsockopt(zmq.CONFLATE, 1)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, longest_ms)
-        for endpoint in endpoints:
-            self._socket.connect(f"tcp://{endpoint}")
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket.fileno(), self._read)
-        if wanted:
-            self.subscribe(True)
-
-    def subscribe(self, wanted: bool) -> None:
-        """Whether anything shall come."""
-        self._socket.setsockopt(zmq.SUBSCRIBE if wanted else zmq.UNSUBSCRIBE, b"")
-        self._loop.call_soon(self._read)  # the descriptor tells of changes only
-
-    def close(self) -> None:
-        """Disconnect."""
-        if not self._socket.closed:
-            self._loop.remove_reader(self._socket.fileno())
-            self._socket.close(linger=0)
-
-    def _read(self) -> None:
-        frames: list[Frame] = []
-        if self._socket.closed:
-            return
-        with contextlib.suppress(zmq.Again):
-            for _ in range(READ_AT_ONCE):
-                message = self._socket.recv(zmq.NOBLOCK, copy=False)
-                frames.append(Frame(message.bytes, str(message.get("Peer-Address")), own_ns()))
-            self._loop.call_soon(self._read)  # the descriptor will not tell of the rest
-        if frames:
-            self._take(frames)
-
-
 class TcpSubscriber:
-    """Connected to ``leader``; while wanted and that one is silent, to ``standby`` as well."""
+    """Connected to ``leader``; while wanted and that one is silent, to ``standby`` as well.
+
+    Silent is who brings no beat that is the master's for ``silence_s``.
+    """
 
     path = TCP
     on_demand = True
@@ -204,30 +132,48 @@ class TcpSubscriber:
         self._leader = leader
         self._others = tuple(standby)
         self._wanted = False
+        self._searching = False  # connected to the others as well
+        self._by_leader = False  # the newest frames came from it
         self._deliver: Deliver | None = None
-        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
-        self._to_leader: _Line | None = None
-        self._to_others: _Line | None = None
+        self._context: Context | None = None
+        self._to_leader: Line | None = None
+        self._to_others: Line | None = None
+        self._upkeep = Upkeep(TCP, self._connect)
         self._watch = Watchdog(self._mend, first_s=silence_s, longest_s=SILENCE_MAX_S)
-        self.restarts = 0
+
+    @property
+    def restarts(self) -> int:
+        """How often the connections were made anew after a silence."""
+        return self._upkeep.restarts
 
     async def open(self, deliver: Deliver) -> None:
         """Connect; connections that cannot be made are tried again for ever."""
         self._deliver = deliver
-        self._context = zmq.Context(io_threads=1)
-        self._connect()
+        try:
+            self._upkeep.open()
+        except LanError:
+            await self.close()
+            raise
 
     def want(self, wanted: bool) -> None:
         """Subscribe, or no more."""
-        if wanted == self._wanted or self._context is None:
+        if wanted == self._wanted or not self._upkeep.is_open:
             return
         self._wanted = wanted
         if self._to_leader is not None:
             self._to_leader.subscribe(wanted)
-        if wanted:
-            self._begin()
-        else:
+        if not wanted:
             self._watch.stop()
+            self._leave_others()
+        elif self._to_leader is not None:
+            self._watch.start()
+        else:
+            self.renew()
+
+    def verified(self) -> None:
+        """Somebody leads; if it is the leader, the others are left alone."""
+        self._watch.heard()
+        if self._by_leader:
             self._leave_others()
 
     def follow(self, leader: Endpoint | None, term: int) -> None:  # noqa: ARG002 - bytes have none
@@ -241,13 +187,14 @@ class TcpSubscriber:
 
     def renew(self) -> None:
         """Connect anew, now."""
-        if self._context is not None:
-            self._connect()
-            if self._wanted:
-                self._begin()
+        self._searching = self._wanted and self._leader is None
+        self._upkeep.renew()
+        if self._wanted:
+            self._watch.start()
 
     async def close(self) -> None:
         """Disconnect."""
+        self._upkeep.close()
         self._wanted, self._deliver = False, None
         self._watch.stop()
         self._disconnect()
@@ -255,43 +202,44 @@ class TcpSubscriber:
             self._context.destroy(linger=0)
             self._context = None
 
-    def _begin(self) -> None:
-        self._watch.start()
-        if self._leader is None:
-            self._connect_others()
-
     def _connect(self) -> None:
         self._disconnect()
-        if self._context is not None and self._leader is not None:
+        if self._context is None:
+            self._context = open_context()
+        wanted = self._wanted
+        if self._leader is not None:
             ms, take = LEADER_RECONNECT_MAX_MS, self._take_from_leader
-            self._to_leader = _Line(self._context, [self._leader], ms, self._wanted, take)
-
-    def _connect_others(self) -> None:
-        self._leave_others()
-        if self._context is not None and self._others:
-            ms = STANDBY_RECONNECT_MAX_MS
-            self._to_others = _Line(self._context, self._others, ms, self._wanted, self._hand_over)
+            self._to_leader = Line(self._context, [self._leader], ms, wanted, take)
+        if self._searching and self._others:
+            ms, take = STANDBY_RECONNECT_MAX_MS, self._take_from_others
+            self._to_others = Line(self._context, self._others, ms, wanted, take)
 
     def _disconnect(self) -> None:
-        self._leave_others()
+        self._drop_others()
         if self._to_leader is not None:
             self._to_leader.close()
             self._to_leader = None
 
     def _leave_others(self) -> None:
+        self._searching = False
+        self._drop_others()
+
+    def _drop_others(self) -> None:
         if self._to_others is not None:
             self._to_others.close()
             self._to_others = None
 
     def _mend(self) -> None:
         """Connections that have been silent for long are made anew; it mends what nobody tells."""
-        self.restarts += 1
-        self._connect()
-        self._connect_others()
+        self._searching = True
+        self._upkeep.mend()
 
     def _take_from_leader(self, frames: list[Frame]) -> None:
-        self._watch.heard()
-        self._leave_others()
+        self._by_leader = True
+        self._hand_over(frames)
+
+    def _take_from_others(self, frames: list[Frame]) -> None:
+        self._by_leader = False
         self._hand_over(frames)
 
     def _hand_over(self, frames: list[Frame]) -> None:

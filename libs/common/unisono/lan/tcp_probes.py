@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+from collections import Counter
 from typing import Final
 
 from unisono.clock import own_ns
@@ -21,6 +22,8 @@ from unisono.lan.probe_stream import STALLED_NS, Line, prepare
 
 # A site has some fifty followers; beyond it somebody is playing games.
 MAX_CONNECTIONS: Final = 128
+# A device needs one, and a few may be left over from its restarts.
+MAX_CONNECTIONS_OF_ONE: Final = 8
 IDLE_NS: Final = 30 * NS_PER_S
 # A follower of another term may be wrong for a moment; a stranger is wrong for ever.
 MAX_REFUSED: Final = 5
@@ -43,7 +46,10 @@ class TcpProbeListener:
         self._deliver: DeliverDatagram | None = None
         self._lines: dict[Endpoint, Line] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as error:
+            raise LanError(f"cannot open a TCP socket: {error.strerror}") from None
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             prepare(self._socket)
@@ -107,15 +113,28 @@ class TcpProbeListener:
             except OSError:  # gone already
                 stream.close()
                 continue
-            if len(self._lines) >= MAX_CONNECTIONS:
-                # Who was never answered is the first to go: strangers displace strangers.
-                idlest = min(self._lines.values(), key=lambda line: (line.answered, line.since_ns))
-                self._drop(idlest)
+            self._make_room(address[0])
             line = Line(stream, Endpoint(*address[:2]), self._take, self._drop)
             self._lines[line.peer] = line
             line.read_on()
         if self._timer is None:
             self._look()
+
+    def _make_room(self, address: str) -> None:
+        """For one more from there, at the cost of the address with the most connections.
+
+        Of these, who was never answered is the first to go: strangers displace strangers.
+        """
+        used = Counter(line.peer.address for line in self._lines.values())
+        if used[address] >= MAX_CONNECTIONS_OF_ONE:
+            crowd = {address}
+        elif len(self._lines) >= MAX_CONNECTIONS:
+            most = max(used.values())
+            crowd = {other for other in used if used[other] == most}
+        else:
+            return
+        lines = (line for line in self._lines.values() if line.peer.address in crowd)
+        self._drop(min(lines, key=lambda line: (line.answered, line.since_ns)))
 
     def _rest(self) -> None:
         """Accept nothing for a moment, lest the loop turn on a connection it cannot take."""
@@ -129,6 +148,8 @@ class TcpProbeListener:
         loop.call_later(ACCEPT_PAUSE_S, go_on)
 
     def _take(self, line: Line, message: bytes, at_ns: OwnNs) -> None:
+        if not line.may_be_answered():
+            return
         line.refused += 1  # until it is answered, which happens within `_deliver` or never
         if self._deliver is not None:
             self._deliver(message, line.peer, at_ns)

@@ -10,13 +10,13 @@ import socket
 import struct
 from typing import Final
 
-from unisono.lan.datagrams import FrameReader, bind, open_socket
+from unisono.lan.datagrams import FrameReader, bind, open_socket, set_if_possible
 from unisono.lan.errors import LanError
 from unisono.lan.mending import Upkeep, Watchdog, refusal, resolve
 from unisono.lan.paths import UDP, Batch, Deliver, Endpoint, Multicast, WhereMulticast
 
 HOPS: Final = 1  # a LAN's beat is of no use beyond its router
-SILENCE_FIRST_S: Final = 1.0  # the slowest beat; after it, and each time twice as long, up to ...
+SILENCE_FIRST_S: Final = 1.0  # without a beat; after it, and each time twice as long, up to ...
 SILENCE_MAX_S: Final = 30.0
 
 _IP_MULTICAST_ALL: Final = 49  # Linux: hear the groups of other sockets too, unless set to 0
@@ -48,8 +48,8 @@ def _joined(where: Multicast) -> socket.socket:
     """A socket that hears that group on that port only; `InterfaceUnknown`, `AddressInUse`."""
     where.check()
     made = open_socket()
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # several devices on one host
-    made.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
+    set_if_possible(made, socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # several devices on one host
+    set_if_possible(made, socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
     bind(made, where.group, where.port, setting="UNISONO_UDP_PORT")
     group, interface = socket.inet_aton(where.group), socket.inet_aton(where.interface)
     try:
@@ -70,7 +70,7 @@ class UdpPublisher:
         self._where = where
         self._socket: socket.socket | None = None
         self._to = ("", 0)
-        self._upkeep = Upkeep(UDP, self._set_up)
+        self._upkeep = Upkeep(UDP, self._set_up, sends=True)
 
     @property
     def restarts(self) -> int:
@@ -94,6 +94,7 @@ class UdpPublisher:
             self._upkeep.failed(LanError(f"cannot send: {error.strerror}"))
             self._drop()
             return False
+        self._upkeep.works()
         return True
 
     def renew(self) -> None:
@@ -118,7 +119,7 @@ class UdpPublisher:
 
 
 class UdpSubscriber:
-    """Hears the group; joins it anew after a silence."""
+    """Hears the group; joins it anew after ``silence_s`` without a beat that is the master's."""
 
     path = UDP
     on_demand = False
@@ -143,6 +144,10 @@ class UdpSubscriber:
 
     def want(self, wanted: bool) -> None:
         """Nothing: whoever joined hears the group."""
+
+    def verified(self) -> None:
+        """The group is alive."""
+        self._watch.heard()
 
     def follow(self, leader: Endpoint | None, term: int) -> None:
         """Nothing: whoever leads sends to the group."""
@@ -172,6 +177,5 @@ class UdpSubscriber:
             self._reader = None
 
     def _take(self, batch: Batch) -> None:
-        self._watch.heard()
         if self._deliver is not None:
             self._deliver(batch)

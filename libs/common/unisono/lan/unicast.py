@@ -12,7 +12,7 @@ from typing import Final
 from unisono.clock import own_ns
 from unisono.core.units import OwnNs, ns_to_s
 from unisono.lan.datagrams import FrameReader, UdpLink, bind, open_socket
-from unisono.lan.errors import LanError
+from unisono.lan.interface import ANY_ADDRESS
 from unisono.lan.leases import Leases
 from unisono.lan.mending import Upkeep, resolve
 from unisono.lan.paths import UNICAST, Batch, Deliver, Endpoint, WhereToListen
@@ -25,7 +25,7 @@ LEASE_MS: Final = 3_000  # two requests may be lost
 ASK_EVERY_S: Final = 1.0
 # Until the first beacon comes: a request that was lost must not cost a second.
 ASK_SOON_S: Final = (0.05, 0.1, 0.2)
-SILENCE_S: Final = 1.0  # the slowest beat; the leader may be another by now
+SILENCE_S: Final = 1.0  # without a beat; the leader may be another by now
 # The last word is said twice, so far apart that one burst of noise does not take both.
 GOODBYE_AGAIN_S: Final = 0.05
 
@@ -51,7 +51,7 @@ class UnicastPublisher:
         self._on_refused = on_refused
         self._link: UdpLink | None = None
         self._bound: Endpoint | None = None
-        self._upkeep = Upkeep(UNICAST, self._set_up)
+        self._upkeep = Upkeep(UNICAST, self._set_up, sends=True)
 
     @property
     def restarts(self) -> int:
@@ -75,6 +75,8 @@ class UnicastPublisher:
         taken = True
         for listener in self.listeners:
             taken = self._link.send(frame, listener) and taken
+        if taken:
+            self._upkeep.works()
         return taken
 
     def renew(self) -> None:
@@ -108,15 +110,15 @@ class UnicastPublisher:
 
 
 class UnicastSubscriber:
-    """Asks the leader for as long as beacons are wanted; after a silence, the others as well.
+    """Asks the leader for as long as beacons are wanted; the others as well after ``silence_s``
+    without a beat that is the master's.
 
-    ``clock_id`` names this device's monotonic clock. Whoever answers is heard: the signature of
-    the beacon decides.
+    ``clock_id`` names this device's monotonic clock; ``address`` says where to ask from. Whoever
+    answers is heard: the signature of the beacon decides.
     """
 
     path = UNICAST
     on_demand = True
-    restarts = 0  # a socket without an address of its own does not go stale
 
     def __init__(
         self,
@@ -127,6 +129,8 @@ class UnicastSubscriber:
         leader: Endpoint | None,
         term: int,
         standby: Sequence[Endpoint] = (),
+        address: Callable[[], str] = lambda: ANY_ADDRESS,
+        silence_s: float = SILENCE_S,
     ) -> None:
         self._tag = party_tag(device_id)
         self._keys = keys
@@ -134,6 +138,8 @@ class UnicastSubscriber:
         self._leader = leader
         self._term = term
         self._others = tuple(standby)
+        self._address = address
+        self._silence_s = silence_s
         self._deliver: Deliver | None = None
         self._reader: FrameReader | None = None
         self._wanted = False
@@ -141,10 +147,19 @@ class UnicastSubscriber:
         self._asks = 0  # since it was wanted, or since another leader
         self._since_ns = own_ns()  # wanted, or heard
         self._heard = False
+        self._upkeep = Upkeep(UNICAST, self._open_port)
+
+    @property
+    def restarts(self) -> int:
+        """How often the port was opened later, for want of an address."""
+        return self._upkeep.restarts
 
     async def open(self, deliver: Deliver) -> None:
-        """Open a port of its own; nothing is asked yet. `LanError` when there is none."""
-        self._open_port()
+        """Open a port of its own, or once there is an address; `LanError` when it never can.
+
+        Nothing is asked yet.
+        """
+        self._upkeep.open()
         self._deliver = deliver
 
     def want(self, wanted: bool) -> None:
@@ -158,6 +173,10 @@ class UnicastSubscriber:
             self._say_goodbye()
             self._set_timer(GOODBYE_AGAIN_S, self._say_goodbye)
 
+    def verified(self) -> None:
+        """Whoever leads has been found."""
+        self._heard, self._since_ns = True, own_ns()
+
     def follow(self, leader: Endpoint | None, term: int) -> None:
         """Ask another leader; the lease of the last one ends by itself."""
         if (leader, term) == (self._leader, self._term):
@@ -170,13 +189,8 @@ class UnicastSubscriber:
             self._begin()
 
     def renew(self) -> None:
-        """Ask from a new port, at once."""
-        if self._deliver is None:
-            return
-        try:
-            self._open_port()
-        except LanError:
-            return  # no descriptor left; the port in use goes on
+        """Ask from a new port, at once; where there is none, from the one in use."""
+        self._upkeep.renew()
         if self._wanted:
             self._begin()
 
@@ -184,6 +198,7 @@ class UnicastSubscriber:
         """Say goodbye and close."""
         if self._wanted:
             self._say_goodbye()
+        self._upkeep.close()
         self._wanted, self._deliver = False, None
         if self._timer is not None:
             self._timer.cancel()
@@ -192,8 +207,9 @@ class UnicastSubscriber:
             self._reader = None
 
     def _open_port(self) -> None:
+        address = resolve(self._address)
         made = open_socket()
-        bind(made, "", 0, setting="")
+        bind(made, address, 0, setting="")
         if self._reader is not None:
             self._reader.close()
         self._reader = FrameReader(made, UNICAST, self._take)
@@ -203,6 +219,8 @@ class UnicastSubscriber:
         self._ask()
 
     def _ask(self) -> None:
+        if self._reader is None:
+            self._upkeep.mend_if_due()
         self._say(LEASE_MS)
         soon = not self._heard and self._asks < len(ASK_SOON_S)
         wait_s = ASK_SOON_S[self._asks] if soon else ASK_EVERY_S
@@ -217,7 +235,7 @@ class UnicastSubscriber:
         if self._leader is not None:
             self._send(self._term, lease_ms, (self._leader,))
         silent_s = ns_to_s(own_ns() - self._since_ns)
-        if self._leader is None or silent_s >= SILENCE_S:
+        if self._leader is None or silent_s >= self._silence_s:
             # They do not lead this term, so it must be the next one that they lead.
             self._send(self._term + 1, lease_ms, self._others)
 
@@ -238,7 +256,5 @@ class UnicastSubscriber:
         self._timer = asyncio.get_running_loop().call_later(wait_s, then)
 
     def _take(self, batch: Batch) -> None:
-        self._heard = True
-        self._since_ns = own_ns()
         if self._deliver is not None:
             self._deliver(batch)

@@ -135,7 +135,10 @@ START_ERROR = Metric(
     *("unisono_start_error_seconds", _G, "seconds", _CORRECTOR),
     "start of the newest session: real minus asked, > 0 is late",
 )
-SENT = Metric("unisono_beacons_sent_total", _C, "", _BEACON, "beacons sent, as master")
+SENT = Metric(
+    *("unisono_beacons_sent_total", _C, "", _BEACON),
+    "beacons that at least one path took, as master; whether anyone heard them, followers tell",
+)
 UNSENT = Metric(
     *("unisono_beacon_sends_refused_total", _C, "", _BEACON),
     "sends, as master, that a path did not take (one beacon on one path); others may have",
@@ -173,7 +176,7 @@ LOST_BY_PATH = Metric(
 )
 PATH_RESTARTS = Metric(
     *("unisono_beacon_path_restarts_total", _C, "", _BEACON),
-    "how often a path set itself up again: after silence, a fault, or a change of the interface",
+    "how often a path set itself up again, after silence or a fault; a changed interface is none",
     *(("path",), _each(*PATHS)),
 )
 BEACON_PATH = Metric(

@@ -29,6 +29,10 @@ CLOCK_ID_BYTES: Final = 8
 MAX_TIME_MS: Final = 1e13
 MAX_SPEED: Final = 16.0
 
+# Frames known by their bytes once verified, as each may come by several paths, or be repeated by
+# somebody: 3 s at 20 Hz.
+RECENT_FRAMES: Final = 64
+
 _FIELDS: Final = 13
 # Map head, key 1 and version: how every beacon of this version begins.
 _HEAD: Final = bytes((0x80 | _FIELDS, 1, BEACON_VERSION))
@@ -83,6 +87,13 @@ def encode_beacon(beacon: Beacon, key: bytes) -> bytes:
 
 def open_beacon(data: bytes, keys: KeyRing) -> Beacon:
     """The beacon in ``data``, of the session and secret of ``keys``; `Refused` says why not."""
+    beacon = _opened(data, keys)
+    keys.check_term(beacon.term)  # it may have passed since
+    return beacon
+
+
+@lru_cache(maxsize=RECENT_FRAMES)  # what is refused raises, and so is not kept
+def _opened(data: bytes, keys: KeyRing) -> Beacon:
     if not 0 < len(data) <= MAX_BEACON_BYTES:
         raise Refused(Reason.SIZE, f"{len(data)} bytes")
     front = _front(keys.session_id)

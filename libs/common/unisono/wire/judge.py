@@ -2,11 +2,16 @@
 
 A beacon fits when it lies on the line that the accepted ones before it drew: the sender's
 clock moves as ours does, the phase moves with the sender's clock. One that does not fit is
-refused. But what has really changed must not be refused for ever. A clock that began again (the
-master's device was started again) has another name, ``clock_id``: that is believed at once. What
-moves under the same name (its machine slept, its timeline was set anew) has to convince: beacons
-that contradict the past and agree among themselves, ``CONVINCED_AFTER`` in a row over
-``CONVINCED_NS``, become the new line.
+refused. But what has really changed must not be refused for ever:
+
+- A clock that began again (the master's device was started again) has another name, ``clock_id``:
+  that is believed at once.
+- What no delay can cause (a clock that is ahead or went back, a phase that moved) convinces by
+  beacons that agree among themselves, ``CONVINCED_AFTER`` in a row over ``CONVINCED_NS``.
+- Beacons that are merely late convince nobody, however many: held back on their way, or of a
+  clock that stood still while its machine slept, they look the same. A probe tells: its answer
+  cannot be older than its round trip. One that contradicts the line takes the line's place, and
+  the next beacon that fits is believed.
 """
 
 from collections import deque
@@ -14,14 +19,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from unisono.core.timeline import wrap_error_ns
-from unisono.core.units import NS_PER_MS, NS_PER_S, MasterNs, OwnNs, scale_ppb
+from unisono.core.units import NS_PER_MS, MasterNs, OwnNs, scale_ppb
 from unisono.wire.beacon import MAX_SEQ, Beacon, BeaconState
 from unisono.wire.refusal import Reason
 
-# A beacon held back longer than the fastest one by this much says nothing new about time.
-MAX_HELD_BACK_NS: Final = 500 * NS_PER_MS
-# No path delivers a beacon that much sooner than the fastest one before: the clock was moved.
-MAX_SOONER_NS: Final = 500 * NS_PER_MS
+# A beacon held back longer than the fastest one by this much says nothing new about time; and no
+# path delivers one that much sooner.
+MAX_APART_NS: Final = 500 * NS_PER_MS
+# A probe that took longer says too little of the master's clock to speak against its beacons.
+MAX_WITNESS_RTT_NS: Final = MAX_APART_NS // 2
 # Two phases of one timeline differ by rounding only; a frame of 60 fps is 16.7 ms.
 MAX_PHASE_STEP_NS: Final = 5 * NS_PER_MS
 # How fast "the fastest one" is forgotten, so that the two clocks' skew never adds up.
@@ -64,6 +70,25 @@ class Verdict:
     new_clock: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """The sender's clock minus ours, ``lead_ns`` ± ``doubt_ns``, as it was at ``at_ns`` of ours."""
+
+    lead_ns: int
+    at_ns: OwnNs
+    doubt_ns: int = 0
+
+    def forgotten_ns(self, own_ns: OwnNs) -> int:
+        """What two crystals can differ by since then."""
+        return scale_ppb(max(0, own_ns - self.at_ns), FORGET_PPB)
+
+    def apart_ns(self, master_ns: MasterNs, own_ns: OwnNs, *, doubt_ns: int = 0) -> int:
+        """How far ahead of this line a reading is; 0 while that is no contradiction."""
+        apart_ns = (master_ns - own_ns) - self.lead_ns
+        leeway_ns = self.doubt_ns + doubt_ns + self.forgotten_ns(own_ns)
+        return apart_ns if abs(apart_ns) > MAX_APART_NS + leeway_ns else 0
+
+
 class BeaconJudge:
     """Judges the beacons of one session in the order of their arrival.
 
@@ -75,49 +100,61 @@ class BeaconJudge:
         self._lowest_term = lowest_term
         self._newest: Beacon | None = None
         self._seen: deque[int] = deque(maxlen=SEEN_WINDOW)
-        self._lead_ns = 0  # sender's clock minus ours, of the fastest beacon
-        self._lead_at_ns = 0
+        self._line = _Line(0, OwnNs(0))  # of the fastest beacon
+        self._witness: _Line | None = None  # of a probe that contradicts that one
         self._suspects: list[tuple[Beacon, OwnNs]] = []
 
     def judge(self, beacon: Beacon, received_ns: OwnNs) -> Verdict:
         """Decide on one beacon, and learn from it when it counts."""
         newest = self._newest
         if beacon.term >= self._lowest_term and (newest is None or beacon.term > newest.term):
-            known = newest is not None and beacon.master_device_id == newest.master_device_id
-            new_clock = known and self._has_new_clock(beacon, received_ns)
-            self._accept(beacon, received_ns, fresh=True)
+            if newest is None or beacon.master_device_id != newest.master_device_id:
+                self._accept(beacon, received_ns, fresh=True)
+                return Verdict(new_term=True)
+            new_clock = self._has_new_clock(beacon, received_ns, newest)
+            self._accept(beacon, received_ns, fresh=new_clock)
             return Verdict(new_term=True, new_clock=new_clock)
         if newest is None:
             return Verdict(Reason.OLD_TERM)
         if (disorder := self._disorder(beacon, newest)) is not None:
             return Verdict(disorder)
-        gap = beacon.seq - newest.seq
-        lost = gap - 1 if gap < RESTART_GAP else 0
         if beacon.clock_id == newest.clock_id:
-            contradiction = self._contradiction(beacon, received_ns, newest)
-            if contradiction is None:
-                self._accept(beacon, received_ns, fresh=False)
-                return Verdict(lost=lost)
-            if not self._convinced_by(beacon, received_ns):
-                return Verdict(contradiction)
-        new_clock = self._has_new_clock(beacon, received_ns)
-        self._accept(beacon, received_ns, fresh=True)
-        return Verdict(lost=lost, new_clock=new_clock)
+            fault = self._contradiction(beacon, received_ns, newest)
+            if fault is not None and not self._convinced_by(beacon, received_ns, fault):
+                return Verdict(fault)
+        new_clock = self._has_new_clock(beacon, received_ns, newest)
+        gap = beacon.seq - newest.seq
+        self._accept(beacon, received_ns, fresh=new_clock)
+        return Verdict(lost=gap - 1 if gap < RESTART_GAP else 0, new_clock=new_clock)
 
     def is_other_clock(self, master_ns: MasterNs, own_ns: OwnNs, *, doubt_ns: int) -> bool:
         """Whether ``master_ns``, read at ``own_ns`` (± ``doubt_ns``), is of another clock than
         the accepted beacons: what a probe, which names no clock, says of it must wait for beacons.
         """
-        if self._newest is None:
-            return False
-        leeway_ns = scale_ppb(max(0, own_ns - self._lead_at_ns), FORGET_PPB)
-        apart_ns = abs((master_ns - own_ns) - self._lead_ns)
-        return apart_ns > MAX_SOONER_NS + doubt_ns + leeway_ns
+        known = self._newest is not None
+        return known and self._line.apart_ns(master_ns, own_ns, doubt_ns=doubt_ns) != 0
 
-    def _has_new_clock(self, beacon: Beacon, received_ns: OwnNs) -> bool:
-        """Whether the clock of the sender, known already, has another name or was moved."""
-        renamed = self._newest is not None and beacon.clock_id != self._newest.clock_id
-        return renamed or self.is_other_clock(beacon.sent_ns, received_ns, doubt_ns=0)
+    def witness(self, master_ns: MasterNs, own_ns: OwnNs, *, rtt_ns: int) -> None:
+        """A probe of the present master, sent at ``own_ns``, was received at ``master_ns``.
+
+        If that cannot be on the line of the accepted beacons, only what fits the probe counts from
+        now on: until such a beacon comes, or a probe that agrees with the line again.
+        """
+        if not 0 <= rtt_ns <= MAX_WITNESS_RTT_NS:
+            return
+        other = self.is_other_clock(master_ns, own_ns, doubt_ns=rtt_ns)
+        self._witness = _Line(master_ns - own_ns, own_ns, rtt_ns) if other else None
+
+    def _has_new_clock(self, beacon: Beacon, received_ns: OwnNs, newest: Beacon) -> bool:
+        """Whether the clock of the sender of ``newest`` is another one now, or was moved.
+
+        Being late alone is no sign of it: that may be the path's doing.
+        """
+        if beacon.clock_id != newest.clock_id or beacon.sent_ns <= newest.sent_ns:
+            return True
+        if self._witness is not None:
+            return self._witness.apart_ns(beacon.sent_ns, received_ns) == 0
+        return self._line.apart_ns(beacon.sent_ns, received_ns) > 0
 
     def _disorder(self, beacon: Beacon, newest: Beacon) -> Reason | None:
         """Term, master and number: what holds whatever the clocks say."""
@@ -130,35 +167,26 @@ class BeaconJudge:
         return None
 
     def _accept(self, beacon: Beacon, received_ns: OwnNs, *, fresh: bool) -> None:
-        lead_ns = beacon.sent_ns - received_ns
-        if fresh:
-            self._lead_ns = lead_ns
-        else:
-            self._lead_ns = max(self._remembered_lead_ns(received_ns), lead_ns)
+        lead_ns, line = beacon.sent_ns - received_ns, self._line
+        if not fresh:
+            lead_ns = max(line.lead_ns - line.forgotten_ns(received_ns), lead_ns)
         if self._newest is not None and beacon.term > self._newest.term:
             self._seen.clear()
-        self._lead_at_ns = received_ns
+        self._line = _Line(lead_ns, received_ns)
+        self._witness = None
         self._lowest_term = beacon.term
         self._newest = beacon
         self._seen.append(beacon.seq)
         self._suspects.clear()
 
-    def _remembered_lead_ns(self, at_ns: OwnNs) -> int:
-        return self._lead_ns - scale_ppb(at_ns - self._lead_at_ns, FORGET_PPB)
-
     def _contradiction(self, beacon: Beacon, received_ns: OwnNs, newest: Beacon) -> Reason | None:
         """The first way in which ``beacon`` does not lie on the line, if any."""
-        # What two crystals can differ by since the last accepted beacon is no contradiction.
-        silence_ns = received_ns - self._lead_at_ns
-        leeway_ns = scale_ppb(max(0, silence_ns), FORGET_PPB)
-        sooner_ns = (beacon.sent_ns - received_ns) - self._lead_ns
-        if sooner_ns < -MAX_HELD_BACK_NS - leeway_ns:
-            # Minutes are no delay of a network: the sender's clock stood still, as in a sleep.
-            jumped = sooner_ns < -60 * NS_PER_S
-            return Reason.CLOCK_JUMP if jumped else Reason.LATE
-        if sooner_ns > MAX_SOONER_NS + leeway_ns or beacon.sent_ns <= newest.sent_ns:
+        witness = self._witness
+        if witness is None and beacon.sent_ns <= newest.sent_ns:
             return Reason.CLOCK_JUMP
-        if abs(self._phase_step_ns(newest, beacon)) > MAX_PHASE_STEP_NS:
+        if apart_ns := (witness or self._line).apart_ns(beacon.sent_ns, received_ns):
+            return Reason.LATE if apart_ns < 0 else Reason.CLOCK_JUMP
+        if witness is None and abs(self._phase_step_ns(newest, beacon)) > MAX_PHASE_STEP_NS:
             return Reason.PHASE_JUMP
         return None
 
@@ -169,8 +197,12 @@ class BeaconJudge:
         since_ns = round((later.sent_ns - earlier.sent_ns) * earlier.speed)
         return wrap_error_ns(later.phase_ns - earlier.phase_ns - since_ns, self._length_ns)
 
-    def _convinced_by(self, beacon: Beacon, received_ns: OwnNs) -> bool:
+    def _convinced_by(self, beacon: Beacon, received_ns: OwnNs, fault: Reason) -> bool:
         """Whether enough beacons in a row agree with each other, this one the last."""
+        if fault is Reason.LATE or self._witness is not None:
+            return False
+        if self._suspects and beacon.seq <= self._suspects[-1][0].seq:
+            return False  # a copy by another path, or passed over: counts once or not at all
         # The first one is compared with: a burst of beacons held back agrees from one to the next.
         if self._suspects and not self._agree(*self._suspects[0], beacon, received_ns):
             self._suspects.clear()
@@ -182,8 +214,7 @@ class BeaconJudge:
         sent_ns = later.sent_ns - earlier.sent_ns
         drawn_out_ns = abs((then_ns - at_ns) - sent_ns)
         steady = sent_ns > 0 and drawn_out_ns <= CONVINCED_SPREAD_NS
-        rising = later.seq > earlier.seq
-        return steady and rising and abs(self._phase_step_ns(earlier, later)) <= MAX_PHASE_STEP_NS
+        return steady and abs(self._phase_step_ns(earlier, later)) <= MAX_PHASE_STEP_NS
 
 
 def origin_of(beacon: Beacon) -> MasterNs:

@@ -80,9 +80,13 @@ class KeyRing:
             raise Refused(Reason.SIGNATURE, "the bytes were changed, or the sender has no key")
         self._keep(term, found)
 
-    def _find(self, term: int) -> _TermKey:
+    def check_term(self, term: int) -> None:
+        """`Refused` as OLD_TERM when that term is past."""
         if term < self.lowest_term:
             raise Refused(Reason.OLD_TERM, f"term {term}, now {self.lowest_term}")
+
+    def _find(self, term: int) -> _TermKey:
+        self.check_term(term)
         if (known := self._known.get(term)) is not None:
             return known
         key = derive_key(self._secret, self.session_id, term)
