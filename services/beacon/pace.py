@@ -14,9 +14,10 @@ KNOWN_SAMPLES: Final = 20
 STEADY_WAIT_S: Final = 2.0
 HASTY_WAIT_S: Final = 0.5
 HASTY_BOUND_NS: Final = 2 * NS_PER_MS
-# While the bound is not good, a probe each time that the time since joining has grown by so much:
-# what is known of the skew grows with that span, and the first half minute is what audiences see.
+# While the bound is bad, a probe each time that the time since joining has grown by so much: what
+# is known of the skew grows with that span, and the first half minute is what audiences see.
 AGEING: Final = 0.01
+BAD_BOUND_NS: Final = 600 * NS_PER_US
 # A master that never answers (both ports blocked) is asked less often.
 UNANSWERED_AFTER: Final = 60
 # Followers that were started together must not ask together.
@@ -44,7 +45,7 @@ def probe_wait_s(
         wait_s = STEADY_WAIT_S
     elif bound_ns is not None:
         wait_s *= min(STEADY_WAIT_S / HASTY_WAIT_S, max(1.0, HASTY_BOUND_NS / max(1, bound_ns)))
-        if bound_ns > KNOWN_BOUND_NS:
+        if bound_ns > BAD_BOUND_NS:
             wait_s = min(wait_s, max(JOINING_WAIT_S, AGEING * joined_for_s))
     return wait_s * (1.0 - SPREAD / 2 + SPREAD * dice)
 
