@@ -119,10 +119,19 @@ def test_each_gap_doubles_the_quiet_that_is_asked_for_up_to_half_a_minute() -> N
     assert found == [2, 4, 8, 16, 32, 32, 32]
 
 
+def test_what_is_missed_before_a_path_was_ever_steady_counts_for_nothing() -> None:
+    beats = Beats()
+    for _ in range(20):
+        beats.play(5)
+        beats.play(1, dead=["udp"])
+    beats.play(1)
+    assert round(beats.seconds_until_left_alone()) == 2
+
+
 def test_gaps_are_forgotten_after_a_long_time_without_one() -> None:
     beats = Beats()
-    for _ in range(3):
-        beats.play(1)
+    for quiet_s in (2, 2, 4):
+        beats.play(quiet_s * NS_PER_S // PERIOD_NS + 2)
         beats.play(1, dead=["udp"])
     beats.play(1)
     assert round(beats.seconds_until_left_alone()) == 8

@@ -53,15 +53,20 @@ class _Path:
         return STEADY_NS << max(0, self.gaps - 1)
 
     def break_off(self) -> None:
-        """Count a gap, once; those before that are long ago count no more."""
+        """Count a gap of a path that was steady, once; those that are long ago count no more.
+
+        What a whole site misses while it starts, or after a first gap, is no sign of a bad path.
+        """
         if self.whole_since_ns is None or self.heard_ns is None:
             return
         whole_ns = self.heard_ns - self.whole_since_ns
+        self.whole_since_ns = None
+        if whole_ns < self.quiet_ns:
+            return
         while self.gaps and whole_ns >= FORGET_TIMES * self.quiet_ns:
             whole_ns -= FORGET_TIMES * self.quiet_ns
             self.gaps -= 1
         self.gaps = min(self.gaps + 1, MOST_GAPS)
-        self.whole_since_ns = None
 
 
 class Standby:
