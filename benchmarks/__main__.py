@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.list:
         for name, (meaning, _) in (BENCHMARKS | ALONE).items():
             print(f"{name:12} {meaning}")
+        print(f"{'fuzz':12} what decodes the LAN's messages: make fuzz")
         return 0
     unknown = [name for name in arguments.names if name not in BENCHMARKS]
     if unknown:

@@ -17,6 +17,7 @@ from services.cli.demo.film import Film
 from services.cli.demo.options import Options
 from services.cli.lab import namespaces
 from services.cli.lab.control import SOCKET_NAME, LabControl
+from services.cli.lab.iproute import LabError
 from services.cli.lab.namespaces import Lab, bridged, plan_lab
 from services.cli.lab.tap import NETNS_DIR
 from tests.support.waiting import alive, until_sync
@@ -128,3 +129,10 @@ def test_a_switch_that_died_is_told_of_with_its_log(
         until_sync(lambda: not alive(switch))
     assert f"its log is {short_dir}/switch.log" in capsys.readouterr().err
     assert [path.name for path in short_dir.iterdir()] == ["switch.log"]
+
+
+def test_a_host_that_there_is_not_is_told() -> None:
+    lab = plan_lab(["control", "screen-1"], [], 7, 8)
+    for asked in (lab.address, lab.namespace, lab.spare_address):
+        with pytest.raises(LabError, match="screen-9: no such host; there are control, screen-1"):
+            asked("screen-9")

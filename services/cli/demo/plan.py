@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from services.cli.lab.namespaces import Lab
+from services.cli.lab.namespaces import INTERFACE, Lab
+from unisono.lan.interface import ANY_ADDRESS
 from unisono.player.launch import Window
 
 SITE = "demo"
@@ -152,11 +153,12 @@ def device_environment(site: SitePlan, device: DevicePlan) -> dict[str, str]:
         "CONTROL_URL": site.control_url,
         "RUN_DIR": str(device.run_dir),
         "REDIS_URL": device.redis_url,
-        "LAN_INTERFACE": device.address,
+        # By name in a lab, where an address may be changed as by DHCP; all of them are its own.
+        "LAN_INTERFACE": device.address if site.lab is None else INTERFACE,
         "BEACON_PORT": str(device.beacon_port),
         "PROBE_PORT": str(device.probe_port),
         "UDP_PORT": str(site.udp_port),
-        "EXPORTER_HOST": device.address,
+        "EXPORTER_HOST": device.address if site.lab is None else ANY_ADDRESS,
         "EXPORTER_PORT": str(device.exporter_port),
     }
     return {f"UNISONO_{name}": value for name, value in settings.items()} | site_flags(site)

@@ -25,7 +25,6 @@ from services.cli.lab.profiles import Profile
 
 SOCKET_NAME: Final = "switch.sock"
 _ANSWER_S: Final = 5.0  # the switch answers at once; a machine under load may keep it waiting
-_SPARE: Final = 100  # addresses from this one on are nobody's until `readdress` gives them out
 
 
 class LabControl:
@@ -107,7 +106,7 @@ class LabControl:
 
     def readdress(self, host: str, address: str | None = None) -> str:
         """Give ``host`` another address, as DHCP may; the address (None: one nobody has)."""
-        chosen = address or str(self.lab.network[_SPARE + self.lab.hosts.index(host)])
+        chosen = address or self.lab.spare_address(host)
         namespaces.set_address(self.lab, host, chosen)
         return chosen
 

@@ -21,6 +21,7 @@ from services.cli.lab.tap import NETNS_DIR
 
 PREFIX = "unisono"
 INTERFACE = "eth0"  # of every host
+_SPARE = 100  # addresses from this one on are nobody's at first
 _NAME = re.compile(rf"{PREFIX}-(\d+)-(\d+)-[a-z0-9]+")
 _POOL = ipaddress.IPv4Network("10.213.0.0/16")
 
@@ -60,15 +61,24 @@ class Lab:
 
     def namespace(self, host: str) -> str:
         """The namespace of ``host``."""
-        return f"{self.owner}-h{self.hosts.index(host)}"
+        return f"{self.owner}-h{self._number(host)}"
 
     def address(self, host: str) -> str:
         """The address of ``host``."""
-        return str(self.network[1 + self.hosts.index(host)])
+        return str(self.network[1 + self._number(host)])
+
+    def spare_address(self, host: str) -> str:
+        """An address that is nobody's until ``host`` is given it."""
+        return str(self.network[_SPARE + self._number(host)])
 
     def hardware_address(self, host: str) -> str:
         """The address that the interface of ``host`` has, and has again when it is made anew."""
-        return f"02:75:6e:69:00:{self.hosts.index(host):02x}"
+        return f"02:75:6e:69:00:{self._number(host):02x}"
+
+    def _number(self, host: str) -> int:
+        if host not in self.hosts:
+            raise LabError(f"{host}: no such host; there are {', '.join(self.hosts)}")
+        return self.hosts.index(host)
 
     def wrap(self, host: str, argv: Sequence[str], clock_offset_s: int) -> tuple[str, ...]:
         """``argv`` run on ``host``, its monotonic clock ahead of the machine's by the offset."""
