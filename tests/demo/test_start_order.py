@@ -28,7 +28,8 @@ async def test_processes_started_in_any_order_and_long_before_the_cloud(short_di
     logging.getLogger(__name__).warning("order of starting: seed %d", seed)  # shown on failure
     film = short_dir / "film.mp4"
     film.write_bytes(b"the simulated player asks for a file, and for no more")
-    site = plan.plan_site(short_dir, 2, lab=None, free_ports=iter([free_port() for _ in range(7)]))
+    ports = [free_port() for _ in range(plan.ports_needed(2, 0))]
+    site = plan.plan_site(short_dir, 2, lab=None, free_ports=iter(ports))
     for path in (site.control_dir, *(device.run_dir for device in site.devices)):
         path.mkdir()
     supervisor = Supervisor()
@@ -83,7 +84,7 @@ async def start_session(api: ControlApi, film: Path) -> dict[str, object]:
                 ["screen-1", "screen-2"],
                 [(str(film), 60_000)],
                 start_delay_s=3.0,
-                flags={"SYNC_LAN_ENABLED": "1", "SYNC_LAN_TRANSPORT": "tcp"},
+                flags={"SYNC_LAN_ENABLED": "1"},
             )
         except ApiRefusedError:
             if time.monotonic() > deadline_s:
