@@ -151,10 +151,28 @@ def test_cloud_bridge_with_an_address_that_is_none(device: dict[str, str]) -> No
     assert_one_sentence(outcome, "UNISONO_CONTROL_URL")
 
 
-def test_beacon_on_an_interface_that_is_not_there(device: dict[str, str]) -> None:
-    spoilt = {"SYNC_LAN_ENABLED": "1", "UNISONO_LAN_INTERFACE": "nosuchnic0"}
-    outcome = run("unisono-beacon", env=device | spoilt)
-    assert_one_sentence(outcome, "nosuchnic0")
+def test_beacon_waits_for_an_interface_that_is_not_there_yet(device: dict[str, str]) -> None:
+    """A USB adapter, or an address that DHCP has yet to give, is no reason to end."""
+    child = subprocess.Popen(
+        [str(BIN / "unisono-beacon")],
+        env={**device, "SYNC_LAN_ENABLED": "1", "UNISONO_LAN_INTERFACE": "nosuchnic0"},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stderr is not None
+    with child:
+        said = child.stderr.readline()
+        assert "going on from memory" in child.stderr.readline()  # it has begun its work
+        child.terminate()
+        assert child.wait(10) == 0
+    assert "nosuchnic0" in said
+    assert "waiting for it" in said
+
+
+def test_beacon_ports_that_plain_datagrams_and_pgm_would_share(device: dict[str, str]) -> None:
+    spoilt = {"UNISONO_UDP_PORT": "7602", "UNISONO_MULTICAST_PORT": "7602"}
+    outcome = run("unisono-beacon", env=device | spoilt | {"SYNC_LAN_ENABLED": "1"})
+    assert_one_sentence(outcome, "UNISONO_UDP_PORT", "7602")
 
 
 def test_exporter_port_in_use(device: dict[str, str], taken_port: int) -> None:
