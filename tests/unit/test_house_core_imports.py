@@ -7,7 +7,7 @@ from pathlib import Path
 import unisono.core
 
 ALLOWED = {"bisect", "collections", "dataclasses", "enum", "functools", "itertools", "math"}
-ALLOWED |= {"typing", "unisono.core"}
+ALLOWED |= {"json", "typing", "unisono.core"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -1,10 +1,11 @@
-"""Sessions, case by case: refusals, failover, replacement, documents that were lost."""
+"""Sessions, case by case: refusals, replacement, stopping, documents that were lost, flags."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from tests.support.sessions import LEASE_MS, NOW_MS, asked, known, playing
+from tests.support.sessions import LEASE_MS, NOW_MS, asked, kinds, known, playing
 from unisono.core import control_session
 from unisono.core.commands import (
     COMMAND_TTL_MS,
@@ -12,12 +13,15 @@ from unisono.core.commands import (
     Command,
     CommandKind,
     carry_out,
+    filled,
     pending,
     prepare,
     spec_fault,
     stop,
 )
+from unisono.core.flagset import change_flags
 from unisono.core.session import Desired, Member, SessionSpec
+from unisono.core.session_state import FAIL_AFTER_MS, STOP_GRACE_MS, Progress, SessionState
 from unisono.core.site_document import (
     Held,
     KnownDevice,
@@ -69,15 +73,203 @@ def test_busy_devices_are_refused_or_taken_over() -> None:
     decision = control_session.create(
         site, replace(new, replace=True), known("b", "c"), now_ms=NOW_MS
     )
-    assert [r.spec.session_id for r in decision.site.sessions] == ["s-2"]
-    assert [(name, command.kind) for name, command in decision.commands] == [
+    assert {(name, command.kind) for name, command in decision.commands} == {
         ("b", CommandKind.PREPARE),
         ("c", CommandKind.PREPARE),
         ("a", CommandKind.STOP),
+    }
+    assert kinds(decision) == ("session_replaced", "session_created")
+    old, fresh = decision.site.sessions
+    assert (old.state, old.end_reason) == (SessionState.STOPPING, "replaced by s-2")
+    assert decision.site.session_of("b") is fresh
+    assert decision.site.session_of("a") is None
+    # Only the one that was told to stop is waited for.
+    answers = {"s-1": Progress(done=1)}
+    settled = control_session.settle_due(decision.site, answers, now_ms=NOW_MS + 1)
+    assert [r.spec.session_id for r in settled.site.sessions] == ["s-2"]
+    assert [r.spec.secret_hex for r in settled.ended] == [""]
+    # With nobody left to tell, it ends at once.
+    both = replace(asked("a", "b", session_id="s-3"), replace=True, who="ana")
+    over = control_session.create(site, both, known("a", "b"), now_ms=NOW_MS)
+    assert [r.state for r in over.ended] == [SessionState.ENDED]
+    assert [(e.kind, e.who) for e in over.events] == [
+        ("session_replaced", "ana"),
+        ("session_ended", ""),
+        ("session_created", "ana"),
     ]
-    (ended,) = decision.ended
-    assert ended.end_reason == "replaced by s-2"
-    assert ended.spec.secret_hex == ""
+
+
+def test_a_session_stops_until_all_have_answered_or_long_enough() -> None:
+    site = playing("a", "b")
+    decision = control_session.stop_session(site, "s-1", who="ana", now_ms=NOW_MS + 1)
+    (stopping,) = decision.site.sessions
+    assert stopping.state is SessionState.STOPPING
+    assert [(e.kind, e.who) for e in decision.events] == [("session_stopped", "ana")]
+    assert {(n, c.kind, c.seq) for n, c in decision.commands} == {
+        ("a", CommandKind.STOP, stopping.revision),
+        ("b", CommandKind.STOP, stopping.revision),
+    }
+    again = control_session.stop_session(decision.site, "s-1", now_ms=NOW_MS + 2)
+    assert again == type(again)(decision.site)
+
+    def settled(done: int, failed: int, after_ms: int) -> tuple[int, tuple[str, ...]]:
+        made = control_session.settle_due(
+            decision.site, {"s-1": Progress(done, failed)}, now_ms=NOW_MS + 1 + after_ms
+        )
+        assert all(r.ended_ms == NOW_MS + 1 + after_ms for r in made.ended)
+        return len(made.site.sessions), kinds(made)
+
+    assert settled(1, 0, STOP_GRACE_MS - 1) == (1, ())
+    assert settled(1, 1, 5) == (0, ("session_ended",))
+    assert settled(0, 0, STOP_GRACE_MS) == (0, ("session_ended",))
+    # Its devices are free at once.
+    fresh = control_session.create(
+        decision.site, asked("a", session_id="s-2"), known("a"), now_ms=NOW_MS + 2
+    )
+    assert fresh.site.session_of("a") is fresh.site.session("s-2")
+    # One that still claims it is told the very same STOP, so that its answer counts.
+    held = Held("s-1", 1, site.revision)
+    ((_, command),) = control_session.reconcile(
+        decision.site, "a", held, now_ms=NOW_MS + 3
+    ).commands
+    assert command.command_id == decision.commands[0][1].command_id
+
+
+def test_a_session_fails_that_all_refuse_or_nobody_takes_up() -> None:
+    site = playing("a", "b")
+    start_ms = site.sessions[0].spec.start_at_ms
+
+    def settled(answers: Progress, now_ms: int) -> tuple[str, ...]:
+        made = control_session.settle_due(site, {"s-1": answers}, now_ms=now_ms)
+        assert {c.kind for _, c in made.commands} <= {CommandKind.STOP}
+        assert all(c.seq > site.revision for _, c in made.commands)
+        return tuple(f"{r.state.value}: {r.end_reason}" for r in made.ended)
+
+    refused = ("failed: every device refused it",)
+    nobody = ("failed: no device took it up within 15 s of its start",)
+    assert settled(Progress(failed=2), NOW_MS + 100) == refused
+    assert settled(Progress(failed=1), NOW_MS + 100) == ()
+    assert settled(Progress(failed=1), start_ms + FAIL_AFTER_MS - 1) == ()
+    assert settled(Progress(failed=1), start_ms + FAIL_AFTER_MS) == nobody
+    assert settled(Progress(ever_done=1), start_ms + FAIL_AFTER_MS) == ()
+
+
+def test_a_session_that_was_obeyed_does_not_fail_when_the_answers_are_forgotten() -> None:
+    new = asked("a", "b", start_delay_ms=2 * 86_400_000)
+    site = control_session.create(SiteDocument(), new, known("a", "b"), now_ms=NOW_MS).site
+    one = {"s-1": Progress(done=1, ever_done=1)}
+    site = control_session.settle_due(site, one, now_ms=NOW_MS + 1000).site
+    late_ms = site.sessions[0].spec.start_at_ms + FAIL_AFTER_MS
+    made = control_session.settle_due(site, {}, now_ms=late_ms)
+    assert [r.state for r in made.site.sessions] == [SessionState.PLAYING]
+    assert made.ended == ()
+
+
+def test_when_all_are_ready_it_warms_up_until_they_are_told_anew() -> None:
+    site = playing("a", "b")
+    ready = {"s-1": Progress(done=2, ever_done=2)}
+    site = control_session.settle_due(site, ready, now_ms=NOW_MS + 1).site
+    assert site.sessions[0].state is SessionState.WARMUP
+    place = Member("b", "10.0.0.9", 7700, 7701)
+    moved = control_session.move_member(site, place, now_ms=NOW_MS + 2).site
+    assert moved.sessions[0].state is SessionState.PREPARING
+
+
+def test_a_revoked_device_leaves_with_its_secrets() -> None:
+    site = playing("a", "b", "c")
+    site = change_flags(site, {"SYNC_X": "1"}, device_id="a", who="", why="", now_ms=NOW_MS).site
+    devices = known("a", "c", "b")
+
+    def removed(name: str, site: SiteDocument = site) -> tuple[SiteDocument, tuple[str, ...]]:
+        made = control_session.remove_device(
+            site, name, devices, secret_hex="beef", who="ana", now_ms=NOW_MS + 5
+        )
+        assert {e.who for e in made.events} == {"ana"}
+        assert name not in {n for n, _ in made.commands}
+        return made.site, kinds(made)
+
+    left, happened = removed("a")
+    spec = left.sessions[0].spec
+    assert happened == ("device_revoked", "member_removed")
+    assert (spec.term, spec.master_device_id, spec.secret_hex) == (2, "b", "beef")
+    assert [m.device_id for m in spec.members] == ["b", "c"]
+    assert spec.successors == ("c",)
+    assert (left.flags.devices, left.flags.version) == ({}, 2)
+    # A follower takes the lead of nobody with it, but its secret is good no longer.
+    spec = removed("c")[0].sessions[0].spec
+    assert (spec.term, spec.master_device_id, spec.secret_hex) == (2, "a", "beef")
+    # Nobody else is alive: somebody must lead when they are back.
+    devices = known("a", "b", "c", seen_ms=NOW_MS - 10 * LEASE_MS)
+    assert removed("a")[0].sessions[0].spec.master_device_id == "b"
+    # The last one ends it; and one that plays nothing just goes.
+    alone, happened = removed("c", removed("b", removed("a")[0])[0])
+    assert alone.sessions == ()
+    assert happened == ("device_revoked", "session_ended")
+    assert removed("z", site) == (site, ("device_revoked",))
+
+
+def test_flags_are_versioned_and_told_to_whom_they_concern() -> None:
+    devices = known("a", "b", "c")
+    site = control_session.create(
+        SiteDocument(), asked("a", "b", flags={"SYNC_X": "asked"}), devices, now_ms=NOW_MS
+    ).site
+    site = control_session.create(site, asked("c", session_id="s-2"), devices, now_ms=NOW_MS).site
+
+    def set_to(value: str | None, device_id: str = "") -> tuple[SiteDocument, list[str]]:
+        made = change_flags(
+            site, {"SYNC_X": value}, device_id=device_id, who="ana", why="why", now_ms=NOW_MS + 9
+        )
+        return made.site, sorted(name for name, _ in made.commands)
+
+    # In the first session what was asked for wins: nothing changes there.
+    site, told = set_to("1")
+    assert (site.flags.version, site.flags.site, told) == (1, {"SYNC_X": "1"}, ["c"])
+    assert set_to("1") == (site, [])
+    site, told = set_to("2", "c")
+    assert (site.flags.of("c"), told) == ({"SYNC_X": "2"}, ["c"])
+    site, told = set_to("0", "z")
+    assert (site.flags.of("z"), told) == ({"SYNC_X": "0"}, [])
+    site, told = set_to(None, "c")
+    assert (dict(site.flags.devices), told) == ({"z": {"SYNC_X": "0"}}, ["c"])
+    assert site.flags.version == 4
+    assert [r.spec.term for r in site.sessions] == [1, 1]
+    other = change_flags(site, {"SYNC_Y": "1"}, who="ana", why="for all", now_ms=NOW_MS + 9)
+    assert sorted(name for name, _ in other.commands) == ["a", "b", "c"]
+    event = other.events[0]
+    assert (event.kind, event.who, event.device_id) == ("flags_changed", "ana", "")
+    assert json.loads(event.detail) == {
+        "version": 5,
+        "values": {"SYNC_Y": "1"},
+        "why": "for all",
+    }
+    # Whatever else changes, the flags stay.
+    stopped = control_session.stop_session(other.site, "s-1", now_ms=NOW_MS + 10).site
+    over = control_session.settle_due(stopped, {}, now_ms=NOW_MS + 10 + STOP_GRACE_MS).site
+    assert over.flags == other.site.flags
+
+
+def test_a_queued_command_gets_its_session_when_it_is_delivered() -> None:
+    new = asked("a", "b", flags={"SYNC_X": "asked"})
+    made = control_session.create(SiteDocument(), new, known("a", "b"), now_ms=NOW_MS)
+    (_, notice), _ = made.commands
+    assert notice.session is None
+    flagged = change_flags(
+        made.site, {"SYNC_X": "0"}, device_id="a", who="", why="", now_ms=NOW_MS
+    ).site
+    whole = filled(notice, flagged, "a")
+    assert whole is not None
+    assert whole.session == replace(
+        made.site.sessions[0].spec, flags={"SYNC_X": "asked"}, flags_version=1
+    )
+    assert filled(notice, flagged, "z") is None
+    # Told anew, stopping, or gone: another command waits by then.
+    anew = change_flags(made.site, {"SYNC_Y": "1"}, who="", why="", now_ms=NOW_MS).site
+    assert filled(notice, anew, "a") is None
+    stopping = control_session.stop_session(made.site, "s-1", now_ms=NOW_MS)
+    assert filled(notice, stopping.site, "a") is None
+    assert filled(notice, SiteDocument(), "a") is None
+    (_, command), _ = stopping.commands
+    assert filled(command, SiteDocument(), "a") == command
 
 
 def test_a_moved_member_is_told_to_all_in_the_same_term() -> None:
@@ -155,6 +347,23 @@ def test_a_device_obeys_the_newest_revision_only() -> None:
     assert stopped.desired == Desired(newer.seq + 1, None)
     other = carry_out(obeyed.desired, stop("s-9", 1, newer.seq + 1, NOW_MS), "a")
     assert other.desired == obeyed.desired
+
+
+def test_an_expired_command_is_refused_unless_it_is_held() -> None:
+    held, spec = desired_of(playing("a", "b"))
+    newer = prepare(replace(spec, term=2), held.revision + 1, NOW_MS)
+    for command in (newer, stop("s-1", 1, held.revision + 1, NOW_MS)):
+        for now_ms in (None, NOW_MS + COMMAND_TTL_MS - 1):
+            assert carry_out(held, command, "a", now_ms=now_ms).outcome is AckOutcome.DONE
+        late = carry_out(held, command, "a", now_ms=NOW_MS + COMMAND_TTL_MS + 1500)
+        assert (late.outcome, late.desired, late.detail) == (
+            AckOutcome.FAILED,
+            held,
+            "expired 1.5 s ago",
+        )
+    same = prepare(spec, held.revision, NOW_MS)
+    again = carry_out(held, same, "a", now_ms=NOW_MS + 2 * COMMAND_TTL_MS)
+    assert (again.outcome, again.detail) == (AckOutcome.DONE, "already so")
 
 
 def test_what_a_device_refuses() -> None:

@@ -6,10 +6,16 @@ that it has met is therefore right whatever is lost, repeated or comes late.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from unisono.core.session import Desired, Role, SessionSpec
+from unisono.core.session_state import SessionState
+
+if TYPE_CHECKING:
+    # Documents are made of commands; only `filled` looks the other way.
+    from unisono.core.site_document import SiteDocument
 
 # A command that nobody fetched for an hour is stale news; a device that calls in later than
 # that gets a fresh one, made from the session as it is then.
@@ -32,7 +38,11 @@ class AckOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command to one device. ``session`` is there in a PREPARE, None in a STOP."""
+    """One command to one device.
+
+    ``session`` is there in a PREPARE, None in a STOP; and None in a PREPARE that waits in a
+    queue: `filled` takes it from the site's document when the command is delivered.
+    """
 
     command_id: str
     kind: CommandKind
@@ -73,6 +83,29 @@ def prepare(spec: SessionSpec, revision: int, now_ms: int) -> Command:
         term=spec.term,
         session=spec,
     )
+
+
+def prepare_notice(spec: SessionSpec, revision: int, now_ms: int) -> Command:
+    """``SYNC_PREPARE`` as it waits in a queue: `filled` gives it its session."""
+    return replace(prepare(spec, revision, now_ms), session=None)
+
+
+def filled(command: Command, site: "SiteDocument", device_id: str) -> Command | None:
+    """A queued command as ``device_id`` is to get it; None: it is superseded.
+
+    A PREPARE gets its session from the document, with the flags that hold for that device. The
+    revision must be the present one: whatever has changed since has put another command there.
+    """
+    if command.kind is CommandKind.STOP:
+        return command
+    record = site.session(command.session_id)
+    if record is None or record.state is SessionState.STOPPING:
+        return None
+    if record.revision != command.seq or record.spec.member(device_id) is None:
+        return None
+    flags = site.flags.of(device_id, record.spec.flags)
+    session = replace(record.spec, flags=flags, flags_version=site.flags.version)
+    return replace(command, session=session)
 
 
 def stop(session_id: str, term: int, revision: int, now_ms: int) -> Command:
@@ -122,13 +155,22 @@ def spec_fault(spec: SessionSpec) -> str:
     return next((sentence for wrong, sentence in checks if wrong), "")
 
 
-def carry_out(desired: Desired | None, command: Command, device_id: str) -> CarriedOut:
-    """What ``command`` makes of ``desired`` on this device; never an older revision or term."""
+def carry_out(
+    desired: Desired | None, command: Command, device_id: str, *, now_ms: int | None = None
+) -> CarriedOut:
+    """What ``command`` makes of ``desired`` on this device; never an older revision or term.
+
+    ``now_ms`` is the time of the server, as this device knows it (None: it does not): a command
+    that has expired by then is refused. If it is still wanted, the cloud gives it out anew.
+    """
     held = None if desired is None else desired.session
     if desired is not None and command.seq <= desired.revision:
         same = command.seq == desired.revision and command.session == held
         detail = "already so" if same else f"superseded by revision {desired.revision}"
         return CarriedOut(desired, AckOutcome.DONE, detail)
+    if now_ms is not None and now_ms >= command.expires_ms:
+        late_s = (now_ms - command.expires_ms) / 1000
+        return CarriedOut(desired, AckOutcome.FAILED, f"expired {late_s:.1f} s ago")
     if command.kind is CommandKind.STOP:
         if held is not None and held.session_id != command.session_id:
             detail = f"not in that session but in {held.session_id}"

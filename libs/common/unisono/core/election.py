@@ -1,8 +1,9 @@
 """Who leads: the rule by which a master is chosen, the same at the start and at failover.
 
 A device can lead if the cloud has heard of it within its lease: the session's, or three of its
-own heartbeats if those take longer. Of those, the one an operator has pinned leads; without a
-pin, the one with the lowest id.
+own heartbeats if those take longer. Of those, in this order: the one that an operator has pinned;
+one with a wired LAN before one that has not said, and that before one without; one whose wall
+clock is healthy, likewise; the lowest id.
 """
 
 from collections.abc import Iterable
@@ -16,12 +17,15 @@ LEASE_HEARTBEATS = 3
 class Candidate:
     """A device that might lead, and when the cloud last heard of it (server time; None: never).
 
-    ``interval_ms`` is how often it says that it sends heartbeats; 0: it has not said.
+    ``interval_ms`` is how often it says that it sends heartbeats; 0: it has not said. ``wired``
+    and ``clock_healthy`` are None where it has not said.
     """
 
     device_id: str
     seen_ms: int | None
     interval_ms: int = 0
+    wired: bool | None = None
+    clock_healthy: bool | None = None
 
 
 def own_lease_ms(interval_ms: int, lease_ms: int) -> int:
@@ -34,12 +38,12 @@ def is_alive(seen_ms: int | None, *, now_ms: int, lease_ms: int) -> bool:
     return seen_ms is not None and now_ms - seen_ms <= lease_ms
 
 
-def elect(
+def ranked(
     candidates: Iterable[Candidate], *, pinned: str = "", now_ms: int, lease_ms: int
-) -> str | None:
-    """The id of the master; None when no candidate is alive."""
+) -> tuple[str, ...]:
+    """The ids of the candidates that are alive, the one to lead first."""
     alive = [
-        candidate.device_id
+        candidate
         for candidate in candidates
         if is_alive(
             candidate.seen_ms,
@@ -47,6 +51,24 @@ def elect(
             lease_ms=own_lease_ms(candidate.interval_ms, lease_ms),
         )
     ]
-    if pinned in alive:
-        return pinned
-    return min(alive, default=None)
+    alive.sort(
+        key=lambda c: (
+            c.device_id != pinned,
+            _worth(c.wired),
+            _worth(c.clock_healthy),
+            c.device_id,
+        )
+    )
+    return tuple(candidate.device_id for candidate in alive)
+
+
+def elect(
+    candidates: Iterable[Candidate], *, pinned: str = "", now_ms: int, lease_ms: int
+) -> str | None:
+    """The id of the master; None when no candidate is alive."""
+    return next(iter(ranked(candidates, pinned=pinned, now_ms=now_ms, lease_ms=lease_ms)), None)
+
+
+def _worth(said: bool | None) -> int:
+    """0 is best: yes, not said, no."""
+    return 1 if said is None else int(not said) * 2

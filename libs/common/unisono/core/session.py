@@ -40,6 +40,8 @@ class SessionSpec:
     start_at_ms: int
     secret_hex: str
     flags: dict[str, str] = field(default_factory=dict)
+    flags_version: int = 0
+    successors: tuple[str, ...] = ()
 
     def role_of(self, device_id: str) -> Role:
         """The role of ``device_id`` in this term."""

@@ -1,34 +1,12 @@
-"""What the control plane knows of a site's sessions: documents, requests, answers; all frozen."""
+"""What the control plane knows of a site: documents, requests, answers; all frozen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from unisono.core.commands import Command
 from unisono.core.session import Member, SessionSpec
+from unisono.core.session_state import SessionState
 from unisono.core.timeline import Playlist
-
-
-class SessionState(StrEnum):
-    """Where a session is in its life."""
-
-    PREPARING = "preparing"  # its start lies ahead
-    PLAYING = "playing"
-    STOPPED = "stopped"
-
-
-class SessionEvent(StrEnum):
-    """What moves a session from state to state."""
-
-    START_DUE = "start_due"
-    STOP = "stop"
-
-
-# The whole state machine; a pair that is absent is an illegal move.
-TRANSITIONS: dict[tuple[SessionState, SessionEvent], SessionState] = {
-    (SessionState.PREPARING, SessionEvent.START_DUE): SessionState.PLAYING,
-    (SessionState.PREPARING, SessionEvent.STOP): SessionState.STOPPED,
-    (SessionState.PLAYING, SessionEvent.STOP): SessionState.STOPPED,
-}
 
 
 class Refused(Exception):  # noqa: N818 - it is an answer, not a failure
@@ -40,14 +18,45 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not a failure
 
 
 @dataclass(frozen=True, slots=True)
+class SiteFlags:
+    """The ``SYNC_*`` values that operators have set, as text: for the site, and by device.
+
+    ``version`` grows by one at each change. A device's values win over the site's, those asked
+    for with a session win over both, and what nobody has set has its default.
+    """
+
+    version: int = 0
+    site: Mapping[str, str] = field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def of(self, device_id: str, asked: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What holds for one device in a session that was ``asked`` for with these flags."""
+        return {**self.site, **self.devices.get(device_id, {}), **(asked or {})}
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRecord:
     """One session as the control plane keeps it.
 
-    ``spec`` is what devices are told, with ``revision`` (of the newest PREPARE). ``lease_ms`` is
-    the master's lease, unless its own heartbeats are rarer; it is counted from when the master
-    was last heard of, and not from before ``lease_from_ms`` (its election, or the end of a time
-    in which nobody was heard of). ``master_boot_id`` is the boot in which it leads the term
-    ("": not known yet), ``term_reason`` why the term began. An ended session has no secret.
+    ``spec`` is what devices are told, with ``revision`` (of the newest PREPARE, or of the STOP);
+    its ``flags`` are those that the session was asked for with: each device's own are worked out
+    when it is told (`SiteFlags.of`). ``state`` is the state at the last change, and the one of
+    now is computed when read (`session_state.state_at`). ``obeyed`` says that some member has
+    obeyed once: counts of answers are forgotten in time, this is not.
+
+    ``lease_ms`` is the master's lease, unless its own heartbeats are rarer; it is counted from
+    when the master was last heard of, and not from before ``lease_from_ms`` (its election, or the
+    end of a time in which nobody was heard of). ``silent_ms`` is when it was noted that nobody is
+    heard of; it counts until the master is heard of, or given time.
+
+    ``term_from_ms`` is when the term began, for ``term_reason``; ``master_boot_id`` is the boot in
+    which the master leads it ("": not known yet). ``moved_ms`` holds when the lead moved by itself
+    lately, oldest first: a lead that moves often moves less and less. ``voted_out_ms`` holds the
+    masters that most others did not hear, and when they were voted out: for a while no vote gives
+    the lead back to them.
+
+    ``stopping_ms`` is when the STOP was given, ``stops`` to how many members (those that another
+    session took over are told to play that). An ended session has no secret.
     """
 
     spec: SessionSpec
@@ -59,24 +68,52 @@ class SessionRecord:
     master_boot_id: str = ""
     term_reason: str = ""
     pinned: str = ""
+    term_from_ms: int = 0
+    silent_ms: int = 0
+    moved_ms: tuple[int, ...] = ()
+    voted_out_ms: Mapping[str, int] = field(default_factory=dict)
+    created_by: str = ""
+    obeyed: bool = False
+    stopping_ms: int | None = None
+    stops: int = 0
     ended_ms: int | None = None
     end_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteDocument:
-    """The sessions that run at one site, and the revision of the newest change."""
+    """The sessions that run (or stop) at one site, its flags, the revision of the newest change.
+
+    Change it with `dataclasses.replace`, never by building it anew: what is not named is kept.
+    """
 
     revision: int = 0
     sessions: tuple[SessionRecord, ...] = ()
+    flags: SiteFlags = SiteFlags()
 
     def session(self, session_id: str) -> SessionRecord | None:
-        """The running session of that id."""
+        """The session of that id, running or stopping."""
         return next((r for r in self.sessions if r.spec.session_id == session_id), None)
 
     def session_of(self, device_id: str) -> SessionRecord | None:
-        """The running session that the device is a member of; there is one at most."""
-        return next((r for r in self.sessions if r.spec.member(device_id) is not None), None)
+        """The session that the device shall play; there is one at most. Not one that stops."""
+        return next(
+            (
+                r
+                for r in self.sessions
+                if r.state is not SessionState.STOPPING and r.spec.member(device_id) is not None
+            ),
+            None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What a follower says of the beat: whether it hears the master of that term on the LAN."""
+
+    session_id: str
+    term: int
+    hears: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +122,8 @@ class KnownDevice:
 
     ``place`` is its LAN address (None: it never sent a heartbeat), ``seen_ms`` when it was last
     heard of, ``interval_ms`` how often it sends heartbeats (0: it has not said), ``boot_id`` its
-    present boot. ``in_lan`` is the session and term whose beat it said that it hears on the LAN
-    (None: none), ``said_ms`` when it said so.
+    present boot. ``hearing`` is what it last said of the beat (None: nothing), ``said_ms`` when.
+    ``wired`` and ``clock_healthy`` are None where it has not said.
     """
 
     device_id: str
@@ -94,8 +131,10 @@ class KnownDevice:
     seen_ms: int | None
     interval_ms: int = 0
     boot_id: str = ""
-    in_lan: tuple[str, int] | None = None
+    hearing: Hearing | None = None
     said_ms: int | None = None
+    wired: bool | None = None
+    clock_healthy: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +150,7 @@ class NewSession:
     replace: bool = False
     pinned: str = ""
     flags: dict[str, str] = field(default_factory=dict)
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +163,27 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class SiteEvent:
+    """Something that happened at a site: counted by ``kind``, and kept in the site's event log.
+
+    ``who`` is the account that caused it ("": nobody did, it came about). ``at_ms`` is server
+    time, or for what a device told, when it says that it happened.
+    """
+
+    kind: str
+    at_ms: int
+    session_id: str = ""
+    term: int = 0
+    device_id: str = ""
+    who: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
-    """The next document, the commands by device, the sessions that ended, what to count."""
+    """The next document, the commands by device, the sessions that ended, what happened."""
 
     site: SiteDocument
     commands: tuple[tuple[str, Command], ...] = ()
     ended: tuple[SessionRecord, ...] = ()
-    events: tuple[str, ...] = ()
+    events: tuple[SiteEvent, ...] = ()
