@@ -1,34 +1,22 @@
-"""The control plane's documents, over the server and over memory."""
+"""The control plane's documents: views, and what `settle` makes durable."""
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
 
-import httpx
 import pytest
 
-from services.control_plane.app import create_app
-from services.control_plane.settings import ControlSettings
-from tests.support.control_plane import FILM, OPERATOR, OPERATOR_TOKEN, as_device
-from unisono.core import control_session
-from unisono.core.commands import prepare
-from unisono.core.session import Member
-from unisono.core.site_document import Decision, KnownDevice, NewSession, SiteDocument
-from unisono.core.timeline import MediaItem, Playlist
-from unisono.state import DocumentStore, MemoryStore, RedisStore, Store, keys
-from unisono.state.records import Ack, DeviceRecord, EnrolToken
-from unisono.state.store import Fields, Guard, SetFields, Write
-
-NOW_MS = 1_780_000_000_000
-PLACE = Member("a", "10.0.0.1", 1, 2)
-
-
-@pytest.fixture(params=["redis", "memory"])
-async def raw(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    redis = request.param == "redis"
-    made: Store = RedisStore(request.getfixturevalue("redis_url")) if redis else MemoryStore()
-    yield made
-    await made.close()
+from tests.support.site_records import NOW_MS, REPORT, SITE, STATUS, ended, record
+from unisono.core.commands import Command, prepare, stop
+from unisono.core.session_state import Progress, SessionState
+from unisono.core.site_document import Decision, SiteDocument, SiteEvent
+from unisono.state import DocumentStore, Store, keys
+from unisono.state.documents import Batch, DeviceView, Others
+from unisono.state.records import (
+    Ack,
+    Delivered,
+    DeviceRecord,
+)
+from unisono.state.store import Fields, SetFields
 
 
 @pytest.fixture
@@ -36,160 +24,198 @@ def store(raw: Store) -> DocumentStore:
     return DocumentStore(raw, "test")
 
 
-def created(site: SiteDocument, session_id: str = "lobby-1") -> Decision:
-    new = NewSession(
-        session_id,
-        "00ff",
-        ("a",),
-        Playlist((MediaItem("film.mp4", 1_000_000_000),)),
-        start_delay_ms=0,
-        lease_ms=1000,
-        replace=True,
+async def look(store: DocumentStore, device_id: str = "a", **more: bool) -> DeviceView:
+    return await store.device_view(SITE, device_id, now_ms=NOW_MS, window=5, **more)
+
+
+async def settled(
+    store: DocumentStore, decision: Decision, view: DeviceView, batch: Batch | None = None
+) -> bool:
+    return await store.settle(batch or store.batch(SITE), view=view, decision=decision)
+
+
+async def leads(store: DocumentStore) -> Mapping[str, int]:
+    return (await look(store)).leads
+
+
+async def test_a_site_of_which_nothing_is_known(store: DocumentStore) -> None:
+    view = await look(store)
+    assert (view.version, view.site, view.queue) == (0, SiteDocument(), ())
+    assert (view.record.value, view.record.raw, view.report, view.calls) == (None, None, None, 0)
+    assert (view.others, view.leads, view.progress) == (None, {}, {})
+    everyone = await look(store, everyone=True)
+    assert everyone == replace(view, others=Others({}, {}, {}))
+    site = await store.site_view(SITE)
+    assert (site.exists, site.version, site.site, site.devices) == (False, 0, SiteDocument(), {})
+
+
+async def test_a_view_holds_what_was_written(store: DocumentStore) -> None:
+    mine, enrolled = prepare(record().spec, 7, NOW_MS), DeviceRecord("a", "00", NOW_MS)
+    delivered, ack = Delivered("q", 3), Ack("c", "done", "", NOW_MS)
+    batch = store.batch(SITE)
+    for name in ("a", "b"):
+        batch.put(keys.DEVICES, name, replace(enrolled, device_id=name))
+        batch.put(keys.REPORTS, name, REPORT)
+        batch.put(keys.STATUSES, name, STATUS)
+        batch.put(keys.SEEN, name, NOW_MS)
+    batch.put(keys.DELIVERED, "a", delivered)
+    batch.put(keys.ACKS, "a", ack)
+    batch.enqueue([("a", mine), ("b", replace(mine, seq=8)), ("a", mine)])
+    batch.add(keys.RATE, "a", 3, part="5")
+    batch.add(keys.RATE, "a", 9, part="4")
+    batch.add(keys.REQUESTS, "heartbeat 200", 2)
+    batch.add(keys.CPU, "heartbeat", 150)
+    assert await store.settle(batch)
+    view = await look(store)
+    assert view.record.value == enrolled
+    assert (view.delivered.value, view.ack.value) == (delivered, ack)
+    assert view.queue == (mine,)
+    assert (view.report, view.status, view.seen_ms, view.calls) == (REPORT, STATUS, NOW_MS, 3)
+    both = {"a": REPORT, "b": REPORT}
+    others = Others(both, {"a": STATUS, "b": STATUS}, {"a": NOW_MS, "b": NOW_MS})
+    assert (await look(store, everyone=True)).others == others
+    site = await store.site_view(SITE)
+    assert (site.reports, site.seen_ms, site.acks) == (both, others.seen_ms, {"a": ack})
+    assert (set(site.devices), set(site.statuses)) == ({"a", "b"}, {"a", "b"})
+    assert (site.requests, site.cpu_us) == ({"heartbeat 200": 2}, {"heartbeat": 150})
+    # Another site knows nothing of it.
+    assert (await store.site_view("hall")).reports == {}
+
+
+async def test_a_decision_is_settled_once(store: DocumentStore, raw: Store) -> None:
+    empty = await look(store)
+    first = record()
+    command = prepare(first.spec, 7, NOW_MS)
+    made = Decision(
+        SiteDocument(7, (first,)),
+        (("a", command), ("b", command)),
+        events=(SiteEvent("session_created", NOW_MS, "s1"),),
     )
-    return control_session.create(site, new, {"a": KnownDevice("a", PLACE, NOW_MS)}, now_ms=NOW_MS)
-
-
-async def test_a_decision_is_committed_once(store: DocumentStore, raw: Store) -> None:
-    empty = await store.device_view("lobby", "a")
-    assert (empty.version, empty.site, empty.record) == (0, SiteDocument(), None)
-    decision = created(empty.site)
-    assert await store.commit("lobby", empty.version, decision)
-    assert not await store.commit("lobby", empty.version, created(empty.site, "lobby-2"))
-    view = await store.device_view("lobby", "a")
-    assert (view.version, view.site) == (1, decision.site)
-    assert view.queue == (decision.commands[0][1],)
-    replaced = created(view.site, "lobby-2")
-    assert await store.commit("lobby", view.version, replaced)
-    ended = await store.ended("lobby", "lobby-1")
-    assert ended is not None
-    assert ended.end_reason == "replaced by lobby-2"
+    assert await settled(store, made, empty)
+    assert not await settled(store, replace(made, site=SiteDocument(8)), empty)
+    view = await look(store, "b")
+    assert (view.version, view.site, view.queue) == (1, made.site, (command,))
+    over, next_one = ended(first), record("s2", 9)
+    halt = stop("s1", 1, 8, NOW_MS)
+    events = (SiteEvent("session_replaced", NOW_MS + 1, "s1"), SiteEvent("x", NOW_MS + 2, "s2"))
+    site = SiteDocument(9, (next_one,))
+    assert await settled(store, Decision(site, (("a", halt),), (over,), events), view)
+    assert (await look(store, "a")).queue == (command, halt)
+    assert await store.ended(SITE, "s1") == over
+    assert await store.ended(SITE, "s2") is None
+    assert await store.history(SITE, 9) == [over]
     # What is kept of it for a month has no secret in it.
-    (kept,) = await raw.read([Fields("test:{lobby}:ended:lobby-1")])
+    (kept,) = await raw.read([Fields("test:{lobby}:ended:s1")])
     assert b'"secret_hex":""' in kept["d"]
-    assert await store.ended("lobby", "lobby-2") is None
-    events = (await store.site_view("lobby")).events
-    assert events == {"session_created": 2, "session_replaced": 1}
+    counted = (await store.site_view(SITE)).events
+    assert counted == {"session_created": 1, "session_replaced": 1, "x": 1}
+    assert await store.events(SITE, before_ms=NOW_MS + 9, limit=2) == list(reversed(events))
+    assert await store.days(SITE, ["20260528", "20260529"]) == {
+        "20260528": {"event session_created": 1, "event session_replaced": 1, "event x": 1},
+        "20260529": {},
+    }
 
 
-async def test_sites_do_not_see_each_other(store: DocumentStore) -> None:
-    await store.add_tokens("lobby", {"x": EnrolToken(None)}, now_ms=NOW_MS)
-    assert await store.commit("lobby", 0, created(SiteDocument()))
-    assert await store.sites() == ["lobby"]
-    other = await store.site_view("hall")
-    assert (other.exists, other.site) == (False, SiteDocument())
-    assert (await store.site_view("lobby")).exists
-
-
-@pytest.mark.parametrize("expires_ms", [None, NOW_MS + 1])
-async def test_a_token_enrols_one_device(store: DocumentStore, expires_ms: int | None) -> None:
-    token, record = EnrolToken(expires_ms), DeviceRecord("a", "00", NOW_MS)
-    await store.add_tokens("lobby", {"x": token, "y": token}, now_ms=NOW_MS)
-    tried = await asyncio.gather(*(store.enrol("lobby", "x", token, record) for _ in range(5)))
-    assert sorted(tried) == [False] * 4 + [True]
-    # A spent token that would expire is forgotten; one of the settings has to be remembered.
-    spent = EnrolToken(None, "a") if expires_ms is None else None
-    assert await store.token("lobby", "x") == spent
-    # The id is taken, and the second token is not spent by the attempt.
-    assert not await store.enrol("lobby", "y", token, record)
-    assert await store.token("lobby", "y") == token
-    assert (await store.device_view("lobby", "a")).record == record
-
-
-async def test_tokens_that_expired_are_forgotten(store: DocumentStore) -> None:
-    old, good, always = EnrolToken(NOW_MS), EnrolToken(NOW_MS + 1), EnrolToken(None)
-    tokens = {"old": old, "good": good, "always": always}
-    await store.add_tokens("lobby", tokens, now_ms=NOW_MS - 1)
-    await store.add_tokens("lobby", {"new": good}, now_ms=NOW_MS)
-    assert await store.token("lobby", "old") is None
-    for name, token in {"good": good, "always": always, "new": good}.items():
-        assert await store.token("lobby", name) == token
-
-
-async def test_a_batch_writes_queues_acks_and_counters(store: DocumentStore) -> None:
-    spec = created(SiteDocument()).site.sessions[0].spec
-    one, two = prepare(spec, 5, NOW_MS), prepare(spec, 6, NOW_MS)
-    batch = store.batch("lobby")
-    batch.enqueue([("a", one), ("a", two), ("a", one)])
-    batch.put(keys.ACKS, "a", Ack("c", "done", "", NOW_MS))
-    batch.put(keys.ACKS, "b", Ack("c", "failed", "", NOW_MS))
+async def test_what_changes_nothing_leaves_the_document_alone(store: DocumentStore) -> None:
+    assert await settled(store, Decision(SiteDocument(7, (record(),))), await look(store))
+    early, late = await look(store), await look(store)
+    assert await settled(store, Decision(SiteDocument(8, (record(),))), early)
+    again: list[tuple[str, Command]] = [("a", prepare(record().spec, 7, NOW_MS))]
+    batch = store.batch(SITE)
     batch.put(keys.SEEN, "a", NOW_MS)
-    batch.count(keys.REQUESTS, "heartbeat 200")
-    batch.drop(keys.QUEUE, [], "a")
-    await store.apply(batch)
-    view = await store.device_view("lobby", "a")
-    assert sorted(command.seq for command in view.queue) == [5, 6]
-    assert view.ack is None
-    with_ack = await store.device_view("lobby", "a", with_ack=True)
-    assert with_ack.ack == Ack("c", "done", "", NOW_MS)
-    assert view.seen_ms == {"a": NOW_MS}
-    batch = store.batch("lobby")
-    batch.drop(keys.QUEUE, [one.command_id], "a")
-    await store.apply(batch)
-    assert (await store.device_view("lobby", "a")).queue == (two,)
-    assert (await store.site_view("lobby")).requests == {"heartbeat 200": 1}
+    # It was read before the change and stays valid, since it changes nothing.
+    assert await settled(store, Decision(late.site, tuple(again)), late, batch)
+    view = await look(store)
+    assert (view.version, view.site.revision, view.seen_ms) == (2, 8, NOW_MS)
+    assert view.queue == (again[0][1],)
+    assert await store.settle(store.batch(SITE), view=view, decision=Decision(view.site))
+    with pytest.raises(ValueError, match="view"):
+        await store.settle(store.batch(SITE), decision=Decision(view.site))
+
+
+async def test_a_guard_that_fails_leaves_everything_as_it_was(store: DocumentStore) -> None:
+    batch = store.batch(SITE)
+    batch.put(keys.ACKS, "a", Ack("c", "done", "", NOW_MS))
+    assert await store.settle(batch)
+    view = await look(store)
+    batch = store.batch(SITE)
+    batch.expect(keys.ACKS, "a", None)
+    batch.add(keys.REQUESTS, "ack 200")
+    assert not await settled(store, Decision(SiteDocument(1, (record(),))), view, batch)
+    right = store.batch(SITE)
+    right.expect(keys.ACKS, "a", view.ack.raw)
+    right.extend(batch)
+    assert not await store.settle(right)
+    assert (await store.site_view(SITE)).requests == {}
+    right.guards.pop()
+    assert await settled(store, Decision(SiteDocument(1, (record(),))), view, right)
+    assert (await store.site_view(SITE)).requests == {"ack 200": 1}
+    with pytest.raises(ValueError, match="hall"):
+        batch.extend(store.batch("hall"))
+
+
+async def test_an_old_record_is_guarded_by_the_bytes_it_was_read_from(
+    store: DocumentStore, raw: Store
+) -> None:
+    old = b'{"device_id": "a", "secret_sha256": "00", "enrolled_ms": 5, "colour": "red"}'
+    await raw.write([SetFields("test:{lobby}:devices", {"a": old})])
+    view = await look(store)
+    assert view.record.value == DeviceRecord("a", "00", 5)
+    batch = store.batch(SITE)
+    batch.expect(keys.DEVICES, "a", view.record.raw)
+    batch.put(keys.DEVICES, "a", DeviceRecord("a", "11", 5))
+    assert await store.settle(batch)
+    assert not await store.settle(batch)
+
+
+async def test_progress_is_counted_by_revision(store: DocumentStore) -> None:
+    assert await settled(store, Decision(SiteDocument(7, (record(),))), await look(store))
+    batch = store.batch(SITE)
+    for name in ("s1 7 done", "s1 7 done", "s1 7 failed", "s1 done", "s1 done", "gone 3 done"):
+        batch.add(keys.PROGRESS, name)
+    assert await store.settle(batch)
+    view = await look(store)
+    assert view.progress == {"s1": Progress(done=2, failed=1, ever_done=2)}
+    assert view.strays == ("gone 3 done",)
+    assert (await store.site_view(SITE)).progress == view.progress
+    assert await settled(store, Decision(SiteDocument(9, (record(revision=9),))), view)
+    view = await look(store)
+    assert (view.progress, view.strays) == ({"s1": Progress(0, 0, 2)}, ())
+    over = ended(view.site.sessions[0])
+    assert await settled(store, Decision(SiteDocument(9), ended=(over,)), view)
+    await settled(store, Decision(SiteDocument(10, (record(),))), await look(store))
+    assert (await look(store)).progress == {"s1": Progress()}
+
+
+async def test_who_is_read_depends_on_the_leads(store: DocumentStore) -> None:
+    first, second = record("s1"), record("s2")
+    batch = store.batch(SITE)
+    batch.put(keys.LEADS, "s1", NOW_MS)
+    made = Decision(SiteDocument(7, (first, second)))
+    assert await settled(store, made, await look(store), batch)
+    # What the batch says of a session holds; after any other one somebody has to look.
+    assert await leads(store) == {"s1": NOW_MS, "s2": 0}
+    assert (await look(store)).others is not None
+    batch = store.batch(SITE)
+    batch.put(keys.LEADS, "s2", NOW_MS)
+    assert await store.settle(batch)
+    view = await look(store)
+    assert view.others is None
+    later = await store.device_view(SITE, "a", now_ms=NOW_MS + 1, window=5)
+    assert later.others == Others({}, {}, {})
+    stopping = replace(second, state=SessionState.STOPPING)
+    made = Decision(SiteDocument(8, (replace(first, term_reason="moved"), stopping)))
+    assert await settled(store, made, view)
+    assert await leads(store) == {"s1": 0}
+    view = await look(store)
+    assert await settled(store, Decision(SiteDocument(8, (stopping,)), ended=(ended(first),)), view)
+    assert await leads(store) == {}
 
 
 async def test_a_damaged_document_is_made_anew(store: DocumentStore, raw: Store) -> None:
-    assert await store.commit("lobby", 0, created(SiteDocument()))
+    assert await settled(store, Decision(SiteDocument(7, (record(),))), await look(store))
     await raw.write([SetFields("test:{lobby}:site", {"d": b"\xff"})])
-    view = await store.device_view("lobby", "a")
+    view = await look(store)
     assert (view.version, view.site) == (1, SiteDocument())
-    assert await store.commit("lobby", 1, created(view.site))
-
-
-class Counted:
-    """A store that counts its round trips."""
-
-    def __init__(self, store: Store) -> None:
-        self.trips = 0
-        self._store = store
-
-    async def read(self, reads: Sequence[Fields]) -> list[dict[str, bytes]]:
-        self.trips += 1
-        return await self._store.read(reads)
-
-    async def write(self, writes: Sequence[Write]) -> None:
-        self.trips += 1
-        await self._store.write(writes)
-
-    async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> bool:
-        self.trips += 1
-        return await self._store.commit(guards, writes)
-
-    async def ping(self) -> None:
-        await self._store.ping()
-
-    async def close(self) -> None:
-        await self._store.close()
-
-
-async def test_a_device_call_costs_two_round_trips(raw: Store) -> None:
-    counted = Counted(raw)
-    app = create_app(ControlSettings(operator_token=OPERATOR_TOKEN), DocumentStore(counted))
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://cloud") as http:
-        made = await http.post("/v1/sites/lobby/enroll-tokens", json={}, headers=OPERATOR)
-        token = made.json()["tokens"][0]
-        enrolled = await http.post("/v1/device/enroll", json={"token": token, "device_id": "a"})
-        header = as_device(f"a.{enrolled.json()['secret']}")
-        place: dict[str, Any] = {"address": "10.0.0.1", "beacon_port": 1, "probe_port": 2}
-        place |= {"interval_s": 5.0, "boot_id": "b-1"}
-        beat = await http.post("/v1/device/heartbeat", json=place, headers=header)
-        assert beat.status_code == 200
-        body = {"site": "lobby", "playlist": [FILM]}
-        session = await http.post("/v1/sessions", json=body, headers=OPERATOR)
-        assert session.status_code == 201
-        revision = session.json()["revision"]
-        ack = f"/v1/device/commands/{session.json()['session_id']}.{revision}.prepare/ack"
-        held = {"session_id": session.json()["session_id"], "term": 1, "revision": revision}
-        for method, path, content in (
-            ("GET", "/v1/device/commands", None),
-            ("POST", ack, {"outcome": "done"}),
-            ("POST", "/v1/device/heartbeat", place | held),
-            ("POST", "/v1/device/heartbeat", place),
-            ("POST", "/v1/sync/status/runtime", {}),
-        ):
-            counted.trips = 0
-            reply = await http.request(method, path, json=content, headers=header)
-            assert reply.status_code == 200, reply.text
-            assert counted.trips == 2, path
+    assert await settled(store, Decision(SiteDocument(8)), view)
+    assert (await look(store)).version == 2

@@ -1,6 +1,5 @@
-"""A device's own state, over the server and over memory."""
+"""A device's own state, over each kind of store."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -10,7 +9,7 @@ from unisono.core.keptclock import KeptClock
 from unisono.core.session import Desired, Member, SessionSpec
 from unisono.core.timeline import MediaItem, Playlist
 from unisono.core.units import OwnNs
-from unisono.state import LocalState, MemoryStore, Outcome, RedisStore, StateUnavailable, Store
+from unisono.state import LocalState, MemoryStore, Outcome, StateUnavailable, Store
 from unisono.state import keys as table
 from unisono.state.codec import damaged, encode
 from unisono.state.local import OUTCOMES_LIMIT
@@ -28,12 +27,9 @@ SPEC = SessionSpec(
 )
 
 
-@pytest.fixture(params=["redis", "memory"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    redis = request.param == "redis"
-    made: Store = RedisStore(request.getfixturevalue("redis_url")) if redis else MemoryStore()
-    yield made
-    await made.close()
+@pytest.fixture
+def store(raw: Store) -> Store:
+    return raw
 
 
 @pytest.fixture
@@ -148,12 +144,3 @@ async def test_a_url_opens_the_server(redis_url: str) -> None:
     assert await second.desired() == Desired(5, SPEC)
     await first.close()
     await second.close()
-
-
-def test_every_key_has_a_row_and_a_name_of_its_own() -> None:
-    device = [table.device_key(row) for row in table.DEVICE_KEYS]
-    cloud = [table.cloud_key("p", row, "lobby", "x") for row in table.CLOUD_KEYS]
-    assert len(set(device)) == len(device)
-    assert len(set(cloud)) == len(cloud)
-    assert all("{lobby}" in key for key in cloud if key != "p:sites")
-    assert not any(word in key for key in cloud + device for word in ("DEVICE", "SESSION"))

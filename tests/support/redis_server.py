@@ -13,6 +13,8 @@ import redis
 
 from services.cli.demo.embedded import server_command
 
+VALKEY, REDIS = "valkey", "redis"
+
 
 @dataclass(frozen=True, slots=True)
 class RedisServer:
@@ -36,13 +38,28 @@ class RedisServer:
             client.flushall()
 
 
+def redis_binary() -> str:
+    """Redis itself, of the system's package."""
+    found = shutil.which("redis-server")
+    if found is None:
+        raise RuntimeError("there is no redis-server: type tools/need.sh redis-server")
+    return found
+
+
 @contextlib.contextmanager
-def start_redis(databases: int = 16) -> Iterator[RedisServer]:
-    """Run a server until the block ends."""
-    directory = Path(tempfile.mkdtemp(prefix="uni-redis-", dir="/tmp"))
-    socket = directory / "redis.sock"
-    command = server_command(socket, databases, socket.parent)
-    with (directory / "server.log").open("wb") as log:
+def start_redis(
+    databases: int = 16, kind: str = VALKEY, directory: Path | None = None
+) -> Iterator[RedisServer]:
+    """Run a server until the block ends: Valkey as in the demo, or Redis of the system.
+
+    With a ``directory`` of one's own, what the server has stored stays for the next one there.
+    """
+    home = directory or Path(tempfile.mkdtemp(prefix="uni-redis-", dir="/tmp"))
+    socket = home / "redis.sock"
+    command = server_command(socket, databases, home)
+    if kind == REDIS:
+        command[0] = redis_binary()
+    with (home / "server.log").open("wb") as log:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
         _await_ready(process, socket)
@@ -50,7 +67,8 @@ def start_redis(databases: int = 16) -> Iterator[RedisServer]:
     finally:
         process.terminate()
         process.wait(10)
-        shutil.rmtree(directory, ignore_errors=True)
+        if directory is None:
+            shutil.rmtree(home, ignore_errors=True)
 
 
 def _await_ready(process: "subprocess.Popen[bytes]", socket: Path) -> None:

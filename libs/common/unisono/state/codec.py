@@ -6,6 +6,7 @@ show, and the next write mends it.
 
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -36,7 +37,7 @@ def decode(kind: type[T], body: bytes | None, where: str) -> T | None:
         return None
 
 
-def decode_all(kind: type[T], fields: dict[str, bytes], where: str) -> dict[str, T]:
+def decode_all(kind: type[T], fields: Mapping[str, bytes], where: str) -> dict[str, T]:
     """Every document of a hash that can be read."""
     found = ((name, decode(kind, body, where)) for name, body in fields.items())
     return {name: document for name, document in found if document is not None}

@@ -1,10 +1,12 @@
-"""The table of keys: name, TTL, single writer, meaning. Every key is a hash.
+"""The table of keys: name, TTL, single writer, meaning. Every key is a hash or a log.
 
 Device keys live in the device's own Redis; cloud keys in the control plane's, where ``{site}``
 is the hash tag, so that all keys of one site share a slot. What has no TTL must not be lost.
 """
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
 
 PREFIX = "unisono"
 HOUR_MS = 3_600_000
@@ -13,7 +15,11 @@ DAY_MS = 24 * HOUR_MS
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One row. ``fields`` says what a field's name is; its value's type is ``value``."""
+    """One row. ``fields`` says what a field's name is; its value's type is ``value``.
+
+    A row with ``keep`` is a log of at most so many entries; in a ``timed`` one each entry holds
+    its time, so that equal ones at two times are two.
+    """
 
     name: str
     fields: str
@@ -21,6 +27,8 @@ class Key:
     ttl_ms: int | None
     writer: str
     meaning: str
+    keep: int = 0
+    timed: bool = False
 
 
 DESIRED = Key("desired", '"desired"', "Desired", None, "cloud_bridge", "what the cloud last asked")
@@ -56,7 +64,15 @@ OUTCOMES = Key(
     "cloud_bridge",
     "commands already carried out, so that a repeated one is not",
 )
-DEVICE_KEYS: tuple[Key, ...] = (DESIRED, SEQ, TIMELINE, CLOCK, OUTCOMES)
+IDENTITY = Key(
+    "identity",
+    '"identity"',
+    "KeptSecret",
+    None,
+    "cloud_bridge",
+    "the device's secret since it was changed, in the place of the one in the settings",
+)
+DEVICE_KEYS: tuple[Key, ...] = (DESIRED, SEQ, TIMELINE, CLOCK, OUTCOMES, IDENTITY)
 
 SITES = Key("sites", "site", '""', None, "control plane", "every site that exists")
 SITE = Key(
@@ -65,7 +81,7 @@ SITE = Key(
     "version; SiteDocument",
     None,
     "control plane, guarded by v",
-    "the sessions that run at a site: the one document that decisions change",
+    "sessions and flags of a site: the one document that decisions change",
 )
 ENDED = Key(
     "{site}:ended:SESSION",
@@ -74,6 +90,15 @@ ENDED = Key(
     30 * DAY_MS,
     "control plane",
     "a session that has ended",
+)
+HISTORY = Key(
+    "{site}:history",
+    "log, at its start",
+    "session id",
+    30 * DAY_MS,
+    "control plane",
+    "the sessions that there were, for `ENDED`",
+    keep=500,
 )
 ENROL_TOKENS = Key(
     "{site}:tokens",
@@ -105,10 +130,19 @@ STATUSES = Key(
 SEEN = Key(
     "{site}:seen", "device id", "server time, ms", DAY_MS, "that device's calls", "who is alive"
 )
+LEADS = Key(
+    "{site}:leads",
+    "session id",
+    "server time, ms",
+    None,
+    "commits; the master's calls",
+    "until when nobody has to look whether the session is still led: only then are the "
+    "other devices read",
+)
 QUEUE = Key(
     "{site}:queue:DEVICE",
     "command id",
-    "Command",
+    "Command, a PREPARE without its session",
     DAY_MS,
     "control plane",
     "commands that the device has not acknowledged",
@@ -121,6 +155,66 @@ ACKS = Key(
     "that device's acks",
     "how the command ended that each device acknowledged last",
 )
+PROGRESS = Key(
+    "{site}:progress",
+    "SESSION REVISION done|failed, SESSION done",
+    "whole number",
+    DAY_MS,
+    "acks",
+    "how many members have answered each revision of a session",
+)
+EVENT_LOG = Key(
+    "{site}:log",
+    "log",
+    "SiteEvent",
+    90 * DAY_MS,
+    "control plane",
+    "what happened at a site",
+    keep=5000,
+)
+DRIFT_LOG = Key(
+    "{site}:drift:DEVICE",
+    "log",
+    "time and DriftPoint",
+    DAY_MS,
+    "that device's sync status",
+    "its drift of late, for the chart",
+    keep=450,
+    timed=True,
+)
+TELEMETRY_LOG = Key(
+    "{site}:telemetry:DEVICE",
+    "log",
+    "TelemetryItem",
+    9 * DAY_MS,
+    "that device's telemetry",
+    "summaries and events, as delivered: a week of one a minute",
+    keep=10_080,
+)
+DELIVERED = Key(
+    "{site}:delivered",
+    "device id",
+    "Delivered",
+    90 * DAY_MS,
+    "that device's telemetry",
+    "up to where the device's queue has been taken over",
+)
+DAY = Key(
+    "{site}:day:DATE",
+    "calls HOUR, cpu_us, event KIND, DEVICE samples|abs_us|within|max_us",
+    "whole number",
+    70 * DAY_MS,
+    "every call",
+    "one day (UTC) summed up, for the KPIs",
+)
+RATE = Key(
+    "{site}:rate:WINDOW",
+    "device id, account or address",
+    "whole number",
+    60_000,
+    "every call",
+    "calls in one window of time",
+)
 REQUESTS = Key(
     "{site}:requests",
     "ROUTE STATUS",
@@ -129,12 +223,27 @@ REQUESTS = Key(
     "control plane",
     "requests answered; the site - stands for those that belong to none",
 )
+CPU = Key(
+    "{site}:cpu_us", "ROUTE", "whole number", None, "control plane", "CPU time of the calls, us"
+)
 EVENTS = Key(
     "{site}:events", "kind", "whole number", None, "control plane", "what happened, counted"
 )
+ACCOUNTS = Key(
+    "accounts", "name", "Account", None, "control plane", "who may log in, and what they may do"
+)
+LOGIN = Key(
+    "{login-DIGEST}:login",
+    '"login"',
+    "Login",
+    12 * HOUR_MS,
+    "control plane",
+    "one login, by the hash of its cookie; it ends so long after it began",
+)
 CLOUD_KEYS: tuple[Key, ...] = (
-    *(SITES, SITE, ENDED, ENROL_TOKENS, DEVICES, REPORTS, STATUSES, SEEN),
-    *(QUEUE, ACKS, REQUESTS, EVENTS),
+    *(SITES, SITE, ENDED, HISTORY, ENROL_TOKENS, DEVICES, REPORTS, STATUSES, SEEN, LEADS),
+    *(QUEUE, ACKS, PROGRESS, EVENT_LOG, DRIFT_LOG, TELEMETRY_LOG, DELIVERED, DAY, RATE),
+    *(REQUESTS, CPU, EVENTS, ACCOUNTS, LOGIN),
 )
 
 
@@ -144,8 +253,17 @@ def device_key(row: Key) -> str:
 
 
 def cloud_key(prefix: str, row: Key, site: str = "", part: str = "") -> str:
-    """The full name of a cloud key; ``part`` stands for its session or device."""
-    name = row.name.replace("{site}", f"{{{site}}}")
-    for word in ("SESSION", "DEVICE"):
-        name = name.replace(word, part)
-    return f"{prefix}:{name}"
+    """The full name of a cloud key; ``part`` stands for its word in capitals."""
+    return _pattern(row.name) % {"prefix": prefix, "site": site, "part": part}
+
+
+@cache
+def _pattern(name: str) -> str:
+    for word in ("SESSION", "DEVICE", "DATE", "WINDOW", "DIGEST"):
+        name = name.replace(word, "%(part)s")
+    return "%(prefix)s:" + name.replace("{site}", "{%(site)s}")
+
+
+def date_of(at_ms: int) -> str:
+    """The day (UTC) of a time, as in the name of `DAY`: YYYYMMDD."""
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y%m%d}"

@@ -4,7 +4,7 @@ Nothing here is needed to keep a show running: every method may raise `StateUnav
 about a second, and its caller goes on from memory.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from unisono.core.keptclock import KeptClock
@@ -35,6 +35,18 @@ class Outcome:
     outcome: str
     detail: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSecret:
+    """The device's secret since it was last changed, and the one ``before`` that.
+
+    ``replaces_sha256`` is the hash of the secret in the settings, in whose place it is used.
+    """
+
+    secret: str = field(repr=False)
+    before: str = field(repr=False)
+    replaces_sha256: str
 
 
 class LocalState:
@@ -92,6 +104,14 @@ class LocalState:
     async def put_kept_clock(self, kept: KeptClock) -> None:
         """Keep what is known of the master's clock (beacon)."""
         await self._put(keys.CLOCK, "clock", encode(kept))
+
+    async def kept_secret(self) -> KeptSecret | None:
+        """The secret in the place of the settings' one; None when it was never changed."""
+        return decode(KeptSecret, await self._field(keys.IDENTITY, "identity"), "identity")
+
+    async def put_kept_secret(self, kept: KeptSecret) -> None:
+        """Keep a secret (cloud_bridge, before it is used)."""
+        await self._put(keys.IDENTITY, "identity", encode(kept))
 
     async def outcomes(self) -> dict[str, Outcome]:
         """How the commands ended that this device has carried out, by command id."""

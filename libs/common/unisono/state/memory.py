@@ -1,10 +1,24 @@
 """The store's twin in memory: the same contract, for simulations and tests."""
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 
 from unisono.state.errors import StateError, StateUnavailable
-from unisono.state.store import AddTo, DropFields, Fields, Guard, SetFields, Write
+from unisono.state.store import (
+    AddTo,
+    Append,
+    DropFields,
+    Entries,
+    Fields,
+    Guard,
+    Hash,
+    RaiseTo,
+    SetFields,
+    Watch,
+    Write,
+    one_group,
+)
 
 
 def _monotonic_ms() -> int:
@@ -21,29 +35,61 @@ class MemoryStore:
     def __init__(self, now_ms: Callable[[], int] = _monotonic_ms) -> None:
         self.available = True
         self._now_ms = now_ms
-        self._keys: dict[str, dict[str, bytes]] = {}
+        self._hashes: dict[str, Hash] = {}
+        self._logs: dict[str, dict[bytes, int]] = {}
         self._forget_at_ms: dict[str, int] = {}
 
-    async def read(self, reads: Sequence[Fields]) -> list[dict[str, bytes]]:
+    async def read(self, reads: Sequence[Fields]) -> list[Hash]:
         """The fields of each read, in order."""
         self._serve()
         return [self._read(line) for line in reads]
 
+    async def read_watching(
+        self, reads: Sequence[Fields], watch: Watch
+    ) -> tuple[list[Hash], list[Hash] | None]:
+        """As `read`, and what ``watch`` asks for; None where its condition does not hold."""
+        one_group([watch.key, *(line.key for line in (*reads, *watch.reads))])
+        self._serve()
+        found = [self._read(line) for line in reads]
+        if not any(_below(value, watch.now) for value in self._hashes.get(watch.key, {}).values()):
+            return found, None
+        return found, [self._read(line) for line in watch.reads]
+
+    async def entries(self, reads: Sequence[Entries]) -> list[list[tuple[int, bytes]]]:
+        """For each read of a log its (time, entry) pairs, newest first."""
+        self._serve()
+        found = []
+        for line in reads:
+            log = self._newest_first(line.key)
+            within = [pair for pair in log if line.from_ms <= pair[0] <= line.to_ms]
+            found.append(within[: max(0, line.limit)])
+        return found
+
     async def write(self, writes: Sequence[Write]) -> None:
         """Apply all, in order."""
         self._serve()
+        self._check(writes)
         for line in writes:
             self._write(line)
 
     async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> bool:
         """Apply all if every guard holds."""
+        one_group(line.key for line in (*guards, *writes))
         self._serve()
         for guard in guards:
-            if self._keys.get(guard.key, {}).get(guard.name) != guard.expected:
+            if self._hashes.get(guard.key, {}).get(guard.name) != guard.expected:
                 return False
+        self._check(writes)
         for line in writes:
             self._write(line)
         return True
+
+    async def count(self, add: AddTo) -> int:
+        """Add, and tell what the number is now."""
+        self._serve()
+        self._check([add])
+        self._write(add)
+        return int(self._hashes[add.key][add.name])
 
     async def ping(self) -> None:
         """Return if available."""
@@ -59,35 +105,65 @@ class MemoryStore:
         for key in [key for key, at_ms in self._forget_at_ms.items() if at_ms <= now_ms]:
             self._drop(key)
 
-    def _read(self, line: Fields) -> dict[str, bytes]:
-        held = self._keys.get(line.key, {})
+    def _read(self, line: Fields) -> Hash:
+        held = self._hashes.get(line.key, {})
         if line.names is None:
             return dict(held)
         return {name: held[name] for name in line.names if name in held}
 
+    def _newest_first(self, key: str) -> list[tuple[int, bytes]]:
+        log = self._logs.get(key, {})
+        return sorted(((at_ms, entry) for entry, at_ms in log.items()), reverse=True)
+
+    def _check(self, writes: Sequence[Write]) -> None:
+        """Find what cannot be added to before anything is written."""
+        for line in writes:
+            if isinstance(line, AddTo):
+                held = self._hashes.get(line.key, {}).get(line.name, b"0")
+                if not held.removeprefix(b"-").isdigit():
+                    raise StateError(f"{line.key}: {line.name} is not an integer")
+
     def _write(self, line: Write) -> None:
         match line:
             case SetFields(key, values, ttl_ms):
-                self._keys.setdefault(key, {}).update(values)
+                if values:
+                    self._hashes.setdefault(key, {}).update(values)
                 self._keep(key, ttl_ms)
+            case DropFields(key, None):
+                self._drop(key)
             case DropFields(key, names):
-                held = self._keys.get(key, {})
-                for name in names:
+                held = self._hashes.get(key, {})
+                for name in names or ():
                     held.pop(name, None)
                 if not held:
                     self._drop(key)
             case AddTo(key, name, by, ttl_ms):
-                held = self._keys.setdefault(key, {})
-                try:
-                    held[name] = b"%d" % (int(held.get(name, b"0")) + by)
-                except ValueError:
-                    raise StateError(f"{key}: {name} is not a whole number") from None
+                held = self._hashes.setdefault(key, {})
+                held[name] = b"%d" % (int(held.get(name, b"0")) + by)
+                self._keep(key, ttl_ms)
+            case RaiseTo(key, name, to, ttl_ms):
+                held = self._hashes.setdefault(key, {})
+                if _below(held.get(name, b""), to):
+                    held[name] = b"%d" % to
+                self._keep(key, ttl_ms)
+            case Append(key, at_ms, entry, keep, ttl_ms):
+                log = self._logs.setdefault(key, {})
+                log[entry] = max(at_ms, log.get(entry, at_ms))
+                for _, oldest in self._newest_first(key)[keep:]:
+                    del log[oldest]
                 self._keep(key, ttl_ms)
 
     def _keep(self, key: str, ttl_ms: int | None) -> None:
-        if ttl_ms is not None:
+        if ttl_ms is not None and (key in self._hashes or key in self._logs):
             self._forget_at_ms[key] = self._now_ms() + ttl_ms
 
     def _drop(self, key: str) -> None:
-        self._keys.pop(key, None)
+        self._hashes.pop(key, None)
+        self._logs.pop(key, None)
         self._forget_at_ms.pop(key, None)
+
+
+def _below(value: bytes, now: int) -> bool:
+    with contextlib.suppress(ValueError):
+        return int(value) < now
+    return True

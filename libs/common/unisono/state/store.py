@@ -1,12 +1,16 @@
-"""The store below all state: hashes of bytes, read and written in batches, one atomic commit.
+"""The store below all state: hashes and logs of bytes, read and written in batches.
 
-Everything is a hash, even a single value. So there are two kinds of reads, three kinds of
-writes and one compare-and-set, and both implementations (Redis, memory) stay small enough to be
-equal.
+A key is a hash (even a single value is), or a log: entries ordered by time, the oldest of which
+are forgotten. So there are few kinds of reads and writes and one compare-and-set, and both
+implementations (Redis, memory) stay small enough to be equal.
 The store decides nothing: what to write is worked out by pure functions above it.
+
+The keys of one call are grouped by their hash tag (`group_of`), since each group may live on
+another machine: one round trip for each, side by side. What must be atomic (`Store.commit`, and
+the condition of a `Watch`) must lie in one group; ValueError says that it does not.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +24,29 @@ class Fields:
 
 
 @dataclass(frozen=True, slots=True)
+class Entries:
+    """Read the log ``key``: the newest ``limit`` entries with a time in [from_ms, to_ms]."""
+
+    key: str
+    from_ms: int
+    to_ms: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Further reads that are only made if some whole number in the hash ``key`` is below ``now``.
+
+    What is no number counts as below. It spares reading what is rarely needed, and the second
+    round trip when it is.
+    """
+
+    key: str
+    now: int
+    reads: tuple[Fields, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SetFields:
     """Write fields of ``key``; with ``ttl_ms`` the whole key is forgotten that much later."""
 
@@ -30,10 +57,10 @@ class SetFields:
 
 @dataclass(frozen=True, slots=True)
 class DropFields:
-    """Remove fields of ``key``; those that are absent do not matter."""
+    """Remove fields of ``key`` (None: all of it); those that are absent do not matter."""
 
     key: str
-    names: tuple[str, ...]
+    names: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +73,34 @@ class AddTo:
     ttl_ms: int | None = None
 
 
-Write = SetFields | DropFields | AddTo
+@dataclass(frozen=True, slots=True)
+class RaiseTo:
+    """Write the whole number ``to`` into a field that holds less, or no whole number."""
+
+    key: str
+    name: str
+    to: int
+    ttl_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Put ``entry`` into the log ``key`` at ``at_ms``; the same again changes nothing more.
+
+    Equal bytes are one entry, at the later of their times: what has to be there twice must
+    differ. Of entries of one time, those with the higher bytes count as newer.
+    Of the log the newest ``keep`` entries stay; the whole of it is forgotten ``ttl_ms`` after
+    the last append.
+    """
+
+    key: str
+    at_ms: int
+    entry: bytes
+    keep: int
+    ttl_ms: int
+
+
+Write = SetFields | DropFields | AddTo | RaiseTo | Append
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,22 +112,61 @@ class Guard:
     expected: bytes | None
 
 
-class Store(Protocol):
-    """One server. Every method is one round trip and raises `StateUnavailable` in good time."""
+Hash = dict[str, bytes]
 
-    async def read(self, reads: Sequence[Fields]) -> list[dict[str, bytes]]:
+
+def group_of(key: str) -> str:
+    """The part of a key that a cluster places it by: its hash tag, or all of it."""
+    begin = key.find("{") + 1
+    end = key.find("}", begin)
+    return key[begin:end] if 0 < begin < end else key
+
+
+def one_group(keys: Iterable[str]) -> None:
+    """ValueError unless all keys are of one group."""
+    groups = sorted({group_of(key) for key in keys})
+    if len(groups) > 1:
+        raise ValueError(f"keys of several hash tags in one atomic step: {', '.join(groups)}")
+
+
+class Store(Protocol):
+    """One server or cluster. Every method raises `StateUnavailable` in good time.
+
+    Each is one round trip for each group of keys, side by side. When a write, a commit or a count
+    raises `StateUnavailable` it may have been done or not; it is never done twice.
+    `StateError`: a field to add to is no whole number; nothing of its group was written.
+    """
+
+    async def read(self, reads: Sequence[Fields]) -> list[Hash]:
         """The fields of each read, in order; {} for a key that is absent."""
         ...
 
+    async def read_watching(
+        self, reads: Sequence[Fields], watch: Watch
+    ) -> tuple[list[Hash], list[Hash] | None]:
+        """As `read`, and what ``watch`` asks for; None where its condition does not hold.
+
+        All keys are of one group.
+        """
+        ...
+
+    async def entries(self, reads: Sequence[Entries]) -> list[list[tuple[int, bytes]]]:
+        """For each read of a log its (time, entry) pairs, newest first."""
+        ...
+
     async def write(self, writes: Sequence[Write]) -> None:
-        """Apply all, in order. Not atomic: each stands for itself."""
+        """Apply all, in order; atomic for each group of keys, not for all of them."""
         ...
 
     async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> bool:
         """Apply all, atomically, if every guard holds; False (and no change) if one does not.
 
-        In a cluster all keys must share one hash tag.
+        All keys are of one group.
         """
+        ...
+
+    async def count(self, add: AddTo) -> int:
+        """Add, and tell what the number is now."""
         ...
 
     async def ping(self) -> None:
