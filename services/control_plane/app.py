@@ -6,25 +6,28 @@ from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.responses import PlainTextResponse
 
-from services.control_plane import device_routes, errors, metrics, models, operator_routes
+from services.control_plane import errors, metrics, openapi, pages
 from services.control_plane.calls import Accounting, SizeLimit
 from services.control_plane.context import Context
+from services.control_plane.devices import table
+from services.control_plane.devices.enrolment import MIN_TOKEN_CHARS, tokens_of
+from services.control_plane.gate.access import let_in_metrics
+from services.control_plane.gate.headers import SecurityHeaders
+from services.control_plane.operators import bodies as operator_bodies
+from services.control_plane.operators.api import routers
 from services.control_plane.settings import ControlSettings
-from services.control_plane.tokens import digest_of, site_of
+from services.control_plane.side_by_side import side_by_side
 from unisono.core.errors import UserError
 from unisono.state import DocumentStore, RedisStore
 from unisono.state.documents import NO_SITE
-from unisono.state.records import EnrolToken
-
-MIN_TOKEN_CHARS = 16
 
 _DESCRIPTION = """What plays, who leads and when it starts, for every site.
 
-Devices authenticate with `Authorization: Bearer DEVICE_ID.SECRET`, operators with
-`Authorization: Bearer OPERATOR_TOKEN`. Every error is `{"error": {"code", "message"}}`."""
+Devices authenticate with `Authorization: Bearer DEVICE_ID.SECRET`; operators and administrators
+log in, or send `Authorization: Bearer TOKEN`. Every error is `{"error": {"code", "message"}}`."""
 
 
 def wall_ms() -> int:
@@ -34,8 +37,12 @@ def wall_ms() -> int:
 
 def open_store(settings: ControlSettings) -> DocumentStore:
     """The store that the settings name; it connects when first used."""
-    setting = "UNISONO_CONTROL_REDIS_URL"
-    server = RedisStore(settings.redis_url, settings.redis_timeout_s, setting=setting)
+    server = RedisStore(
+        settings.redis_url,
+        settings.redis_timeout_s,
+        setting="UNISONO_CONTROL_REDIS_URL",
+        cluster=settings.redis_cluster,
+    )
     return DocumentStore(server, settings.key_prefix)
 
 
@@ -48,7 +55,7 @@ def create_app(
 
     Raises `UserError` when the settings cannot be used. It closes the store at its shutdown.
     """
-    _check(settings)
+    check(settings)
     store = store or open_store(settings)
 
     @contextlib.asynccontextmanager
@@ -61,58 +68,52 @@ def create_app(
         version=version("unisono"),
         description=_DESCRIPTION,
         lifespan=lifespan,
+        docs_url=None,  # those pages load scripts from elsewhere, which our policy forbids
+        redoc_url=None,
     )
-    context = Context(settings, store, now_ms)
-    app.state.context = context
+    app.state.context = Context(settings, store, now_ms)
     errors.install(app)
-    app.include_router(device_routes.router)
-    app.include_router(operator_routes.router)
-    _add_public(app, context)
+    app.router.routes.extend(table.routes())
+    for router in routers:
+        app.include_router(router)
+    _add_public(app)
+    pages.install(app)
+    openapi.install(app)
+    # The last one added is the outermost.
     app.add_middleware(SizeLimit)
-    app.add_middleware(Accounting, store=store)
+    app.add_middleware(Accounting)
+    app.add_middleware(SecurityHeaders, settings=settings)
     return app
 
 
-async def seed_tokens(settings: ControlSettings, store: DocumentStore) -> None:
-    """Accept the enrolment tokens of the settings, but for those that were known before."""
-    for token in _tokens(settings):
-        site, digest = site_of(token), digest_of(token)
-        if site is not None and await store.token(site, digest) is None:
-            fresh = {digest: EnrolToken(expires_ms=None)}
-            await store.add_tokens(site, fresh, now_ms=wall_ms())
+def check(settings: ControlSettings) -> None:
+    """`UserError` when the settings cannot be used."""
+    for name in ("admin_token", "operator_token", "metrics_token"):
+        token = str(getattr(settings, name))
+        if (name == "admin_token" or token) and len(token) < MIN_TOKEN_CHARS:
+            raise UserError(
+                f"UNISONO_CONTROL_{name.upper()} is not set or too short: "
+                f"use a secret of at least {MIN_TOKEN_CHARS} characters"
+            )
+    tokens_of(settings)
 
 
-def _add_public(app: FastAPI, context: Context) -> None:
-    failures: dict[int | str, dict[str, Any]] = {503: {"model": models.ErrorBody}}
+def _add_public(app: FastAPI) -> None:
+    failures: dict[int | str, dict[str, Any]] = {503: {"model": operator_bodies.ErrorBody}}
 
     @app.get("/healthz", name="healthz", tags=["public"], responses=failures)
-    async def healthz() -> models.HealthBody:
+    async def healthz(request: Request) -> operator_bodies.HealthBody:
         """Whether the control plane and its store answer."""
+        context: Context = request.app.state.context
         await context.store.ping()
-        return models.HealthBody(status="ok", version=version("unisono"))
+        return operator_bodies.HealthBody(status="ok", version=version("unisono"))
 
     @app.get("/metrics", name="metrics", tags=["public"], response_class=PlainTextResponse)
-    async def show_metrics() -> PlainTextResponse:
+    async def show_metrics(request: Request) -> PlainTextResponse:
         """Counters and gauges as Prometheus text."""
-        sites = await context.store.sites()
-        views = {site: await context.store.site_view(site) for site in [*sites, NO_SITE]}
-        text = metrics.render(views, context.now_ms())
+        context: Context = request.app.state.context
+        let_in_metrics(request)
+        sites = [*await context.store.sites(), NO_SITE]
+        views = await side_by_side(context.store.site_view, sites)
+        text = metrics.render(dict(zip(sites, views, strict=True)), context.now_ms())
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-
-def _tokens(settings: ControlSettings) -> list[str]:
-    return [token.strip() for token in settings.enroll_tokens.split(",") if token.strip()]
-
-
-def _check(settings: ControlSettings) -> None:
-    if len(settings.operator_token) < MIN_TOKEN_CHARS:
-        raise UserError(
-            "UNISONO_CONTROL_OPERATOR_TOKEN is not set or too short: "
-            f"give the operators a secret of at least {MIN_TOKEN_CHARS} characters"
-        )
-    for token in _tokens(settings):
-        if site_of(token) is None or len(token.partition(".")[2]) < MIN_TOKEN_CHARS:
-            raise UserError(
-                "UNISONO_CONTROL_ENROLL_TOKENS: each must read SITE.RANDOM, "
-                f"with at least {MIN_TOKEN_CHARS} random characters"
-            )

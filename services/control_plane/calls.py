@@ -1,10 +1,12 @@
-"""One call: who makes it, what it writes at its end, how it is counted; and its size limit.
+"""One call: whose it is, what it cost, how it is counted; and its size limit.
 
-The middleware holds the answer back until the call's writes, its own counter among them, are
-applied in one round trip: an answer is a promise that what it says is stored.
+A call is counted where it belongs: a device's call together with all that it writes
+(`services.control_plane.devices.serve`), any other by the middleware when its answer begins.
 """
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import Request
@@ -12,20 +14,28 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.control_plane.errors import body_of, state_away
+from services.control_plane.errors import body_of, failed
+from services.control_plane.metering import Meter, metered
 from unisono.state import DocumentStore, StateError, keys
 from unisono.state.documents import NO_SITE, Batch
 
 MAX_BODY_BYTES = 256 * 1024
 _CALL = "unisono.call"
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Call:
-    """What a request gathers on its way."""
+    """What is known of a request on its way: its site, its cost, whether it is counted yet.
 
-    batch: Batch
+    ``route`` is the name that it is counted under; "": that of the web framework's route.
+    """
+
     site: str = NO_SITE
+    route: str = ""
+    meter: Meter = field(default_factory=Meter)
+    counted: bool = False
 
 
 def call_of(request: Request) -> Call:
@@ -34,46 +44,64 @@ def call_of(request: Request) -> Call:
     return call
 
 
-class Accounting:
-    """Applies each call's writes and counts it, by site, route and status."""
+def count_call(batch: Batch, route: str, status: int, used_ns: int, now_ms: int) -> None:
+    """Count one call, by the batch's site: answered so, at that cost in CPU time."""
+    used_us = used_ns // 1000
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    date = f"{now:%Y%m%d}"
+    batch.add(keys.REQUESTS, f"{route} {status}")
+    batch.add(keys.CPU, route, used_us)
+    batch.add(keys.DAY, f"calls {now.hour:02}", part=date)
+    batch.add(keys.DAY, "cpu_us", used_us, part=date)
 
-    def __init__(self, app: ASGIApp, store: DocumentStore) -> None:
+
+class Accounting:
+    """Meters every call, and counts those that nobody has counted yet."""
+
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._store = store
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of ASGI."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        call = Call(self._store.batch())
+        call = Call()
         scope[_CALL] = call
-        given_up = False
+        await metered(self._serve(call, scope, receive, send), call.meter)
+
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
 
         async def finish(message: Message) -> None:
-            nonlocal given_up
-            if given_up:
-                return
-            if message["type"] == "http.response.start":
+            nonlocal begun
+            begun = True
+            if message["type"] == "http.response.start" and not call.counted:
+                call.counted = True
                 try:
-                    await self._settle(scope, call, message["status"])
-                except StateError:
-                    if message["status"] < 400:
-                        given_up = True
-                        await state_away()(scope, receive, send)
-                        return
+                    await _count(scope, call, message["status"])
+                except StateError as error:
+                    # The work is done, and must not look as if it had failed for want of a count.
+                    _log.warning("a call could not be counted: %s", error)
             await send(message)
 
-        await self._app(scope, receive, finish)
+        try:
+            await self._app(scope, receive, finish)
+        except Exception as error:  # a fault of ours: it is told, counted, and ends this call only
+            _log.error("%s %s failed: %r", scope["method"], scope["path"], error)
+            if begun:
+                raise
+            await failed()(scope, receive, finish)
 
-    async def _settle(self, scope: Scope, call: Call, status: int) -> None:
-        if status == 503:  # the store is away: to ask it again would only take long
-            return
-        counter = self._store.batch(call.site)
-        counter.count(keys.REQUESTS, f"{_route(scope)} {status}")
-        if status < 400:
-            counter.writes[:0] = call.batch.writes
-        await self._store.apply(counter)
+
+async def _count(scope: Scope, call: Call, status: int) -> None:
+    if status == 503:  # the store is away: to ask it again would only take long
+        return
+    context: Any = scope["app"].state.context
+    store: DocumentStore = context.store
+    batch = store.batch(call.site)
+    count_call(batch, call.route or _route(scope), status, call.meter.used_ns(), context.now_ms())
+    await store.settle(batch)
 
 
 class SizeLimit:

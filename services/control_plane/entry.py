@@ -10,7 +10,7 @@ from unisono.runtime.extras import need_extra
 def main() -> int:
     """Run the control plane; the exit status of the process."""
     try:
-        need_extra("control", "fastapi", "uvicorn")
+        need_extra("control", "fastapi", "uvicorn", "uvloop")
     except UserError as error:
         set_up_log("control-plane")
         logging.getLogger(__name__).error("%s", error)

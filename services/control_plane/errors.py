@@ -52,6 +52,11 @@ def state_away() -> JSONResponse:
     return JSONResponse(body_of("store_unavailable", STATE_AWAY), 503, headers)
 
 
+def failed() -> JSONResponse:
+    """The answer to a call that met a fault of ours."""
+    return JSONResponse(body_of("internal", "the control plane failed: see its log"), 500)
+
+
 def install(app: FastAPI) -> None:
     """Give every kind of failure its answer."""
 
@@ -84,11 +89,6 @@ def install(app: FastAPI) -> None:
         }
         code, message = known.get(error.status_code, ("error", str(error.detail)))
         return JSONResponse(body_of(code, message), error.status_code, error.headers)
-
-    @app.exception_handler(Exception)
-    async def _failed(request: Request, error: Exception) -> JSONResponse:
-        _log.error("%s %s failed: %r", request.method, request.url.path, error)
-        return JSONResponse(body_of("internal", "the control plane failed: see its log"), 500)
 
 
 def _describe(error: RequestValidationError) -> tuple[int, str, str]:

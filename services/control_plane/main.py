@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import uvicorn
+import uvloop
 
-from services.control_plane.app import create_app, open_store, seed_tokens
+from services.control_plane.app import create_app, open_store, wall_ms
+from services.control_plane.devices.enrolment import seed_tokens
 from services.control_plane.settings import PREFIX, ControlSettings, load_control_settings
 from unisono.runtime import EXIT_USAGE, UserError, set_log_level, set_up_log, until_signal
 from unisono.state import StateError
@@ -48,13 +50,20 @@ async def serve(settings: ControlSettings) -> None:
         app = create_app(settings, store)
         try:
             await store.ping()
-            await seed_tokens(settings, store)
+            await seed_tokens(settings, store, wall_ms())
         except StateError as error:
             await store.close()
             raise UserError(f"{error}; start it, or set UNISONO_CONTROL_REDIS_URL") from None
         host, port = listening.getsockname()[:2]
         _log.info("listening on http://%s:%d", host, port)
-        await _run(uvicorn.Config(app, log_config=None, access_log=False), listening)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # whose word is taken is a setting of ours
+        )
+        await _run(config, listening)
     finally:
         listening.close()
 
@@ -101,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="unisono-control-plane",
         description="Control plane of Unísono. Everything is set by UNISONO_CONTROL_* variables; "
-        "these options win over them. UNISONO_CONTROL_OPERATOR_TOKEN is needed.",
+        "these options win over them. UNISONO_CONTROL_ADMIN_TOKEN is needed.",
     )
     parser.add_argument("--host", help="address to listen on")
     parser.add_argument("--port", help="port to listen on; 0: a free one")
@@ -113,7 +122,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_control_settings({**os.environ, **options})
         set_log_level(settings.log_level)
-        asyncio.run(serve(settings))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
     except UserError as error:
         _log.error("%s", error)
         return EXIT_USAGE

@@ -23,8 +23,16 @@ class ControlSettings:
     redis_timeout_s: float = row(
         1.0, "Longest wait for Redis before a call is answered 503", unit="s", low=0.05, high=30
     )
+    redis_cluster: bool = row(False, "The address is one node of a Redis Cluster")
     key_prefix: str = row("unisono", "What the name of every key starts with")
-    operator_token: str = row("", "The operators' bearer token, at least 16 characters")
+    admin_token: str = row("", "The administrators' bearer token, at least 16 characters; needed")
+    operator_token: str = row(
+        "", "A bearer token for programs that start and stop sessions; none: accounts only"
+    )
+    metrics_token: str = row("", "Bearer token that /metrics asks for; none: open to everybody")
+    client_address_header: str = row(
+        "", "Header in which a proxy says the client's address (its first word); none: no proxy"
+    )
     enroll_tokens: str = row(
         "", "One-time enrolment tokens to accept, SITE.RANDOM, separated by commas"
     )

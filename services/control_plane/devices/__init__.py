@@ -1,0 +1,1 @@
+"""What devices call: enrol, heartbeat, status, commands, telemetry."""
