@@ -6,7 +6,7 @@ ApiError
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,7 +39,7 @@ class ApiRefusedError(ApiError):
 
 
 class ControlApi:
-    """One control plane; ``token`` is the operators' bearer token ("" for none)."""
+    """One control plane; ``token`` is the operators' or administrators' token ("" for none)."""
 
     def __init__(self, url: str, token: str = "") -> None:
         if not _is_http(url):
@@ -78,7 +78,7 @@ class ControlApi:
             await asyncio.sleep(_RETRY_S)
 
     async def make_tokens(self, site: str, count: int) -> list[str]:
-        """``count`` one-time enrolment tokens."""
+        """``count`` one-time enrolment tokens; the administrators' token is needed."""
         path = f"/v1/sites/{_segment(site)}/enroll-tokens"
         reply = await self._call("POST", path, {"count": count}, holds="tokens")
         return [str(token) for token in reply["tokens"]]
@@ -124,6 +124,40 @@ class ControlApi:
         """The session now."""
         return await self._call("GET", f"/v1/sessions/{_segment(session_id)}")
 
+    async def accounts(self) -> dict[str, Any]:
+        """Every account, without its password; this and what follows is for administrators."""
+        return await self._call("GET", "/v1/accounts", holds="accounts")
+
+    async def add_account(
+        self, name: str, role: str, password: str, sites: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Create an account; no ``sites`` means all of them."""
+        body = {"name": name, "role": role, "password": password, "sites": list(sites)}
+        return await self._call("POST", "/v1/accounts", body, holds="name")
+
+    async def remove_account(self, name: str) -> dict[str, Any]:
+        """Remove an account."""
+        return await self._call("DELETE", f"/v1/accounts/{_segment(name)}", holds="")
+
+    async def revoke_device(self, site: str, device_id: str) -> dict[str, Any]:
+        """Let a device in no more."""
+        return await self._call("DELETE", _device(site, device_id), holds="device_id")
+
+    async def rotate_device(self, site: str, device_id: str) -> dict[str, Any]:
+        """Have a device fetch another secret at its next call."""
+        return await self._call("POST", f"{_device(site, device_id)}/rotate", {}, holds="")
+
+    async def flags(self, site: str) -> dict[str, Any]:
+        """The flags that are set at a site, and how they came to be; operators may, too."""
+        return await self._call("GET", f"/v1/sites/{_segment(site)}/flags", holds="version")
+
+    async def change_flags(
+        self, site: str, values: Mapping[str, str | None], *, device_id: str | None, why: str
+    ) -> dict[str, Any]:
+        """Set flags of a site or of one of its devices; None removes one."""
+        body = {"values": dict(values), "device_id": device_id, "why": why}
+        return await self._call("PATCH", f"/v1/sites/{_segment(site)}/flags", body, holds="version")
+
     async def _call(
         self,
         method: str,
@@ -132,7 +166,7 @@ class ControlApi:
         *,
         holds: str = "session_id",
     ) -> dict[str, Any]:
-        """Ask; an answer of success is one that has the field ``holds``."""
+        """Ask; an answer of success is one that has the field ``holds`` ("": any at all)."""
         try:
             reply = await self._client.request(method, path, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -144,7 +178,7 @@ class ControlApi:
             content = reply.json()
         except ValueError:
             content = None
-        if reply.is_success and isinstance(content, dict) and holds in content:
+        if reply.is_success and isinstance(content, dict) and (not holds or holds in content):
             return content
         problem = content.get("error") if isinstance(content, dict) else None
         if isinstance(problem, dict) and "message" in problem:
@@ -169,6 +203,10 @@ def _segment(name: str) -> str:
     if name in ("", ".", ".."):  # no quoting keeps these from meaning another path
         raise ApiError(f'"{name}" is no name of a session or a site')
     return quote(name, safe="")
+
+
+def _device(site: str, device_id: str) -> str:
+    return f"/v1/sites/{_segment(site)}/devices/{_segment(device_id)}"
 
 
 def playlist_of(films: Sequence[Path]) -> list[tuple[str, float]]:

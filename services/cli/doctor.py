@@ -1,7 +1,6 @@
 """`unisono doctor`: what this machine has for a device, and what it lacks."""
 
 import argparse
-import ctypes
 import os
 import platform
 import shutil
@@ -16,12 +15,10 @@ from unisono.lan.choice import choose_paths, multicast_group
 from unisono.lan.interface import LOOPBACK, resolve_interface
 from unisono.lan.paths import PGM, TCP, UDP
 from unisono.runtime import UserError
+from unisono.runtime.wallclock import US_PER_MS, WallClock, read_wall_clock
 
 # Clocks within this bound of UTC start a session together well enough for cloud mode.
 _GOOD_BOUND_MS = 100.0
-# The kernel's own word for "nobody has set this clock for so long that it means nothing".
-_UNSYNCHRONISED_US = 16_000_000
-_ADJTIMEX_BYTES = 208  # sizeof(struct timex) with 64-bit long, and enough for 32-bit
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ def examine() -> Iterator[Finding]:
     yield _redis()
     yield _zmq()
     yield lan_finding(os.environ, has_pgm=_has_pgm())
-    yield clock_finding(*read_clock())
+    yield clock_finding(read_wall_clock())
 
 
 def _program(name: str, absent: str, *, needed: bool = True) -> Finding:
@@ -123,18 +120,12 @@ def _without_pgm(flags: Flags, paths: tuple[str, ...], *, has_pgm: bool) -> str:
     )
 
 
-def read_clock() -> tuple[int, int]:
-    """The kernel's estimates of the wall clock's error: (maximum, likely), us."""
-    buffer = (ctypes.c_long * (_ADJTIMEX_BYTES // ctypes.sizeof(ctypes.c_long) + 1))()
-    ctypes.CDLL(None, use_errno=True).adjtimex(buffer)  # with no mode set it only reads
-    return int(buffer[3]), int(buffer[4])
-
-
-def clock_finding(max_error_us: int, likely_error_us: int) -> Finding:
-    """What those estimates mean."""
-    if max_error_us >= _UNSYNCHRONISED_US:
-        text = "not synchronised with UTC: install chrony (LAN mode does without)"
+def clock_finding(clock: WallClock | None) -> Finding:
+    """What the kernel's word on its wall clock means."""
+    if clock is None or not clock.healthy:
+        told = "does not tell" if clock is None else "says that it is not synchronised with UTC"
+        text = f"the kernel {told}: install chrony (LAN mode does without)"
         return Finding("clock", False, text, needed=False)
-    bound_ms = max_error_us / 1000
-    text = f"within {bound_ms:.1f} ms of UTC at most, {likely_error_us / 1000:.1f} ms likely"
+    bound_ms, likely_ms = clock.max_error_ms, clock.likely_error_us / US_PER_MS
+    text = f"within {bound_ms:.1f} ms of UTC at most, {likely_ms:.1f} ms likely"
     return Finding("clock", bound_ms <= _GOOD_BOUND_MS, text, needed=False)

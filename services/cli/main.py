@@ -17,7 +17,11 @@ FAILED = 1
 _DEFAULT_CONTROL = "http://127.0.0.1:8080"
 _CREDENTIAL_HELP = (
     "The operators' token is read from UNISONO_OPERATOR_TOKEN or, when that is not set, "
-    "UNISONO_CONTROL_OPERATOR_TOKEN."
+    "UNISONO_CONTROL_OPERATOR_TOKEN; the administrators' token does as well."
+)
+_ADMIN_HELP = (
+    "The administrators' token is read from UNISONO_ADMIN_TOKEN or, when that is not set, "
+    "UNISONO_CONTROL_ADMIN_TOKEN."
 )
 # A command's module, and what it needs beyond what every installation has: extra, packages.
 _EXTRAS = {"demo.command": ("demo", "rich", "fastapi", "uvicorn")}
@@ -77,6 +81,10 @@ def _parser() -> argparse.ArgumentParser:
     _add(commands, "doctor", "doctor", "say what this machine has and what it lacks")
     _add_enroll(commands)
     _add_session(commands)
+    _add_site(commands)
+    _add_device(commands)
+    _add_account(commands)
+    _add_tokens(commands)
     _add(commands, "flags", "flags", "print the tables of flags and settings (markdown)")
     _add(commands, "clean", "demo.leftovers", "remove what demos that have ended left behind")
     return parser
@@ -129,21 +137,28 @@ def _add_session(commands: "_Commands") -> None:
     actions = session.add_subparsers(dest="action", required=True, metavar="ACTION")
     session.epilog = _CREDENTIAL_HELP
     for name in ("start", "stop", "show"):
-        text = f"{name} a session"
-        action = actions.add_parser(
-            name, help=text, description=f"{text.capitalize()}.", epilog=_CREDENTIAL_HELP
-        )
-        action.set_defaults(module="sessions")
-        action.add_argument(
-            "--control",
-            default=_DEFAULT_CONTROL,
-            metavar="URL",
-            help="address of the control plane (default %(default)s)",
-        )
+        action = _add_action(actions, name, "sessions", f"{name} a session", _CREDENTIAL_HELP)
         if name == "start":
             _add_start(action)
         else:
             action.add_argument("session_id", metavar="SESSION", help="id of the session")
+
+
+def _add_action(
+    actions: "_Commands", name: str, module: str, text: str, epilog: str
+) -> argparse.ArgumentParser:
+    """One thing to do at a control plane, as a part of ``actions``."""
+    action = actions.add_parser(
+        name, help=text, description=f"{text[:1].upper()}{text[1:]}.", epilog=epilog
+    )
+    action.set_defaults(module=module)
+    action.add_argument(
+        "--control",
+        default=_DEFAULT_CONTROL,
+        metavar="URL",
+        help="address of the control plane (default %(default)s)",
+    )
+    return action
 
 
 def _add_start(action: argparse.ArgumentParser) -> None:
@@ -157,6 +172,52 @@ def _add_start(action: argparse.ArgumentParser) -> None:
     add("--master", metavar="DEVICE", help="device that leads (default: one is elected)")
     add("--flag", action="append", default=[], metavar="NAME=VALUE", help="a flag for the "
         "session's devices, such as SYNC_LAN_ENABLED=1; may be repeated")  # fmt: skip
+
+
+def _add_site(commands: "_Commands") -> None:
+    site = commands.add_parser("site", help="show or change the flags of a site")
+    actions = site.add_subparsers(dest="action", required=True, metavar="ACTION")
+    text = "show the flags of a site, or change them for it or for one of its devices"
+    epilog = f"{_ADMIN_HELP} An operator's token does as well."
+    add = _add_action(actions, "flags", "admin", text, epilog).add_argument
+    add("site", metavar="SITE", help="name of the site")
+    add("values", nargs="*", metavar="NAME=VALUE", help="flags to set; NAME= removes one")
+    add("--device", metavar="ID", help="for this device alone (default: for the whole site)")
+    add("--why", default="", metavar="TEXT", help="why, for the history; needed for a change")
+
+
+def _add_device(commands: "_Commands") -> None:
+    device = commands.add_parser("device", help="revoke a device, or have its secret changed")
+    actions = device.add_subparsers(dest="action", required=True, metavar="ACTION")
+    for name, text in (
+        ("revoke", "let a device in no more"),
+        ("rotate", "have a device fetch another secret at its next call"),
+    ):
+        action = _add_action(actions, name, "admin", text, _ADMIN_HELP)
+        action.add_argument("site", metavar="SITE", help="site of the device")
+        action.add_argument("device_id", metavar="DEVICE", help="id of the device")
+
+
+def _add_account(commands: "_Commands") -> None:
+    account = commands.add_parser("account", help="add, list or remove accounts of the dashboard")
+    actions = account.add_subparsers(dest="action", required=True, metavar="ACTION")
+    text = "add an account; its password is asked for, or read from standard input"
+    new = _add_action(actions, "add", "admin", text, _ADMIN_HELP)
+    _add_action(actions, "list", "admin", "list all accounts", _ADMIN_HELP)
+    old = _add_action(actions, "remove", "admin", "remove an account", _ADMIN_HELP)
+    for action in (new, old):
+        action.add_argument("name", metavar="NAME", help="name to log in with")
+    new.add_argument("--role", choices=("operator", "admin"), default="operator", help="what it "
+        "may do (default %(default)s)")  # fmt: skip
+    new.add_argument("--sites", default="", metavar="SITE,SITE,…", help="sites of an operator "
+        "(default: all)")  # fmt: skip
+
+
+def _add_tokens(commands: "_Commands") -> None:
+    text = "make one-time tokens, each of which lets one device enrol"
+    tokens = _add_action(commands, "tokens", "admin", text, _ADMIN_HELP)
+    tokens.add_argument("site", metavar="SITE", help="site that the devices will belong to")
+    tokens.add_argument("--count", type=int, default=1, metavar="N", help="how many (default 1)")
 
 
 if __name__ == "__main__":

@@ -4,15 +4,14 @@ import argparse
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from services.cli.api import ApiRefusedError, ControlApi, playlist_of
+from services.cli.credentials import OPERATOR_VARIABLES, operator_token
 from services.cli.paths import need_file
 from unisono.runtime import UserError
 
-# The second is what the control plane itself reads: on its machine one variable does for both.
-TOKEN_VARIABLES = ("UNISONO_OPERATOR_TOKEN", "UNISONO_CONTROL_OPERATOR_TOKEN")
 MAX_START_DELAY_S = 86_400
 _HTTP_UNAUTHORIZED = 401
 
@@ -26,11 +25,6 @@ def run(arguments: argparse.Namespace) -> int:
     except ApiRefusedError as error:
         raise UserError(_in_our_words(error)) from None
     return 0
-
-
-def operator_token(environment: Mapping[str, str]) -> str:
-    """The operators' token, "" when neither variable is set."""
-    return next((text for name in TOKEN_VARIABLES if (text := environment.get(name))), "")
 
 
 def flags_of(words: Sequence[str]) -> dict[str, str]:
@@ -73,5 +67,5 @@ async def _act(arguments: argparse.Namespace) -> dict[str, Any]:
 def _in_our_words(error: ApiRefusedError) -> str:
     """The control plane speaks of its API; here people type options."""
     if error.status == _HTTP_UNAUTHORIZED:
-        return f"{error}; set {' or '.join(TOKEN_VARIABLES)}"
+        return f"{error}; set {' or '.join(OPERATOR_VARIABLES)}"
     return str(error).replace('send "replace": true', "add --replace")

@@ -1,27 +1,19 @@
-"""The calls of one device to the cloud, each at its own interval.
+"""The calls of one device to the cloud: what each says, and what becomes of its answer.
 
 The cloud may be absent, slow or mad: the last session asked for stays in force.
 """
 
 import asyncio
-import logging
-import secrets
-from collections import Counter
-from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
-from typing import Any, TypeVar
 
-import msgspec
-
-from services.cloud_bridge.client import CloudClient, Hint
-from services.cloud_bridge.errors import (
-    CloudAway,
-    CloudError,
-    CloudNonsense,
-    CloudRefused,
-    CloudRejected,
-)
+from services.cloud_bridge.client import CloudClient, Hint, Polled
+from services.cloud_bridge.errors import CloudError, CloudRejected
 from services.cloud_bridge.holding import Holding
+from services.cloud_bridge.identity import Identity
+from services.cloud_bridge.line import CloudLine
+from services.cloud_bridge.machine import look
+from services.cloud_bridge.orders import Orders
 from services.cloud_bridge.report import (
     LinkObserved,
     Observed,
@@ -29,31 +21,32 @@ from services.cloud_bridge.report import (
     lan_body,
     status_body,
 )
+from services.cloud_bridge.rotation import Rotation
+from services.cloud_bridge.standing import Standing
+from services.cloud_bridge.telling import Telling
 from unisono.bus import Publisher, topics
 from unisono.bus.topics import CloudStats, DriftSample, LinkStats
-from unisono.config import ConfigError, Flags, Settings, load_flags
-from unisono.core.cadence import Call, interval_s, next_wait_s, situation
-from unisono.core.commands import AckOutcome, Command
-from unisono.core.session import Desired
-from unisono.core.units import NS_PER_MS, OwnNs
-from unisono.lan.errors import LanError
-from unisono.lan.interface import resolve_interface
+from unisono.config import Flags, Settings
+from unisono.core.cadence import Call, interval_s, situation
+from unisono.core.mode import Mode
+from unisono.core.outbox import Outbox
+from unisono.core.session import Desired, SessionSpec
+from unisono.core.units import NS_PER_MS, NS_PER_S, OwnNs
 from unisono.runtime import Clock
 from unisono.state import LocalState
 
-T = TypeVar("T")
-
-ACK = "ack"  # the one call that has no interval
-
-_log = logging.getLogger(__name__)
-_dice = secrets.SystemRandom()
+# A mode that changes more often than this is told of with the ordinary status.
+TELL_EVERY_NS = NS_PER_S
+# What a control plane answers to a body that it will never take, however often it comes.
+_NEVER = ("413", "422")
 
 
 class Bridge:
     """One device's link to the cloud.
 
-    ``flags`` are those of the process; a session's own are laid over them while it runs.
+    ``flags`` are those of the process; the site's and a session's own are laid over them.
     ``boot_id`` tells the cloud when the machine, and with it its clock, began anew ("": not said).
+    What this device has to tell waits in ``outbox``.
     """
 
     def __init__(
@@ -61,28 +54,31 @@ class Bridge:
         settings: Settings,
         flags: Flags,
         *,
+        identity: Identity,
         client: CloudClient,
         state: LocalState,
         publisher: Publisher,
         clock: Clock,
+        outbox: Outbox,
         boot_id: str = "",
     ) -> None:
         self._settings = settings
-        self._flags = flags
+        self._identity = identity
         self._client = client
         self._publisher = publisher
         self._clock = clock
         self._holding = Holding(settings.device_id, state, publisher)
+        self._standing = Standing(settings.device_id, flags)
+        self._line = CloudLine(identity, clock)
+        self._orders = Orders(settings.device_id, self._holding, self._line, client, clock)
+        self._rotation = Rotation(identity, client, self._line, state)
         self._observed = Observed()
         self._link = LinkObserved()
+        self._telling = Telling(outbox)
         self._version = version("unisono")
         self._boot_id = boot_id
-        self._acked_seq = 0
-        self._requests: Counter[str] = Counter()
-        self._commands: Counter[str] = Counter()
-        self._last_contact: OwnNs | None = None
-        self._troubles: dict[Call, str] = {}
-        self._wake = {call: asyncio.Event() for call in Call}
+        self._beat_was_lost = False
+        self._told_own_ns: OwnNs | None = None
 
     @property
     def desired(self) -> Desired | None:
@@ -92,20 +88,29 @@ class Bridge:
     async def run(self) -> None:
         """Restore what was asked, then call the cloud until cancelled."""
         await self._holding.restore()
+        await self._rotation.restore()
+        keep_calling = partial(self._line.keep_calling, interval_s=self._interval_s)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_calling(Call.HEARTBEAT, self._heartbeat))
-            tasks.create_task(self._keep_calling(Call.STATUS, self._status))
-            tasks.create_task(self._keep_calling(Call.COMMANDS, self._poll))
+            tasks.create_task(keep_calling(Call.HEARTBEAT, self._heartbeat))
+            tasks.create_task(keep_calling(Call.STATUS, self._status))
+            tasks.create_task(keep_calling(Call.COMMANDS, self._poll))
 
     async def beat(self) -> None:
         """Once a second: repeat on the bus what holds, and mend the local state."""
         self._publisher.publish(topics.CLOUD, self.stats())
         self._holding.publish()
         await self._holding.mend()
+        await self._rotation.restore()
+        self._note_beat()
 
     def hear(self, sample: DriftSample) -> None:
         """A sample of the corrector."""
-        self._observed.hear(sample, self._clock.own_ns())
+        now_own_ns = self._clock.own_ns()
+        before = self._observed.mode(now_own_ns)
+        self._observed.hear(sample, now_own_ns)
+        self._telling.hear(sample, now_own_ns, self._wall_ms())
+        if sample.mode is not before and Mode.LAN in {sample.mode, before}:
+            self._tell_now()
 
     def hear_link(self, stats: LinkStats) -> None:
         """A report of the beacon process."""
@@ -114,166 +119,125 @@ class Bridge:
     def stats(self) -> CloudStats:
         """The counters, for the bus."""
         return CloudStats(
-            connected=self._last_contact is not None and not any(self._troubles.values()),
-            last_contact_own_ns=self._last_contact,
-            requests=dict(self._requests),
-            commands=dict(self._commands),
+            connected=self._line.connected,
+            last_contact_own_ns=self._line.last_contact,
+            requests=dict(self._line.requests),
+            commands=dict(self._orders.counts),
         )
 
-    async def _keep_calling(self, call: Call, once: Callable[[], Awaitable[float | None]]) -> None:
-        """One loop: call, wait as the cadence says, call again; or at once when woken."""
-        failures = 0
-        wake = self._wake[call]
-        while True:
-            wake.clear()
-            asked_s: float | None = None
-            refused = False
-            try:
-                asked_s = await once()
-                failures = 0
-                self._note(call, "")
-            except (CloudError, LanError) as error:
-                failures += 1
-                refused = isinstance(error, CloudRefused)
-                asked_s = error.retry_after_s if isinstance(error, CloudError) else None
-                self._note(call, self._sentence(error))
-            wait_s = next_wait_s(
-                self._interval_s(call),
-                jitter=_dice.uniform(-1.0, 1.0),
-                failures=failures,
-                refused=refused,
-                asked_s=asked_s,
-            )
-            # A cloud in trouble is not called sooner because something woke us.
-            await _pause(wait_s, wake if failures == 0 else asyncio.Event())
+    def _wall_ms(self) -> int:
+        return self._clock.wall_ns() // NS_PER_MS
+
+    def _note_beat(self) -> None:
+        """Tell the cloud when the master's beat is lost, or back, without a change of mode."""
+        lost = self._beat_lost()
+        if lost is not self._beat_was_lost:
+            self._beat_was_lost = lost
+            self._tell_now()
+
+    def _tell_now(self) -> None:
+        """Send a status at once: the cloud decides by it who leads."""
+        now_own_ns = self._clock.own_ns()
+        if self._told_own_ns is None or now_own_ns - self._told_own_ns >= TELL_EVERY_NS:
+            self._told_own_ns = now_own_ns
+            self._line.wake(Call.STATUS)
+
+    def _beat_lost(self) -> bool:
+        now_own_ns = self._clock.own_ns()
+        mode = self._observed.mode(now_own_ns)
+        return self._stand().beat_lost(mode, now_own_ns)
+
+    def _stand(self) -> Standing:
+        """Where the device stands now, by what it holds."""
+        self._standing.take(self._session(), self._clock.own_ns())
+        return self._standing
+
+    def _session(self) -> SessionSpec | None:
+        return None if self.desired is None else self.desired.session
 
     def _interval_s(self, call: Call) -> float:
-        session = None if self.desired is None else self.desired.session
-        flags = self._flags
-        if session is not None:
-            try:
-                flags = load_flags(session.flags, base=flags)
-            except ConfigError as error:
-                _log.debug("the session's flags are unfit: %s", error)
+        flags = self._stand().flags
         base_s = {
             Call.HEARTBEAT: flags.heartbeat_s,
             Call.STATUS: flags.status_s,
             Call.COMMANDS: flags.commands_s,
         }[call]
         mode = self._observed.mode(self._clock.own_ns())
-        return interval_s(call, base_s, situation(session is not None, mode))
+        return interval_s(call, base_s, situation(self._session() is not None, mode))
 
     async def _heartbeat(self) -> float | None:
-        settings = self._settings
         body = heartbeat_body(
-            address=resolve_interface(settings.lan_interface),
-            beacon_port=settings.beacon_port,
-            probe_port=settings.probe_port,
+            look(self._settings.lan_interface),
+            self._settings,
+            self.desired,
+            self._observed.last(self._clock.own_ns()),
             version=self._version,
-            desired=self.desired,
-            sample=self._observed.last(self._clock.own_ns()),
+            beat_lost=self._beat_lost(),
             interval_s=self._interval_s(Call.HEARTBEAT),
             boot_id=self._boot_id,
+            flags_version=self._stand().flags_version,
         )
-        hint = await self._counted(Call.HEARTBEAT, self._client.heartbeat(body))
+        hint = await self._line.ask(Call.HEARTBEAT, partial(self._client.heartbeat, body))
+        self._note(hint)
         if self.desired is None and not hint.session_id:
             # Nothing is known here and nothing is asked: what others may still play is over.
             await self._holding.adopt(Desired(hint.revision, None))
         elif self._differs(hint):
-            self._wake[Call.COMMANDS].set()
+            self._line.wake(Call.COMMANDS)
+        if hint.rotate:
+            await self._rotation.rotate()
         return hint.next_poll_s
 
     async def _status(self) -> float | None:
         drifts = self._observed.take()
         now_own_ns = self._clock.own_ns()
         sample = self._observed.last(now_own_ns)
-        lan = lan_body(self._link, sample, now_own_ns)
-        body = status_body(self._settings.device_id, self.desired, sample, drifts, lan)
+        telemetry = self._telling.body()
+        body = status_body(
+            self._settings.device_id,
+            self.desired,
+            sample,
+            drifts,
+            lan=lan_body(self._link, sample, now_own_ns),
+            beat_lost=self._beat_lost(),
+            telemetry=telemetry,
+        )
         try:
-            hint = await self._counted(Call.STATUS, self._client.status(body))
-        except CloudError:
+            hint = await self._line.ask(Call.STATUS, partial(self._client.status, body))
+        except CloudError as error:
             self._observed.put_back(drifts)
+            if isinstance(error, CloudRejected) and error.label in _NEVER:
+                self._telling.rejected(telemetry)
             raise
-        if self._differs(hint):
-            self._wake[Call.HEARTBEAT].set()
+        self._note(hint)
+        if hint.delivered_seq is not None:
+            self._telling.delivered(hint.delivered_seq, self._wall_ms())
+        if self._differs(hint) or hint.rotate:
+            self._line.wake(Call.HEARTBEAT)
         return hint.next_poll_s
 
     async def _poll(self) -> float | None:
-        polled = await self._counted(Call.COMMANDS, self._client.commands(self._acked_seq))
+        async def once() -> tuple[str, Polled]:
+            secret = self._identity.secret
+            # Not what was acknowledged: a command that was refused may be given out again.
+            after = 0 if self.desired is None else self.desired.revision
+            return secret, await self._client.commands(after)
+
+        secret, polled = await self._line.ask(Call.COMMANDS, once)
+        self._line.note_server_time(polled.server_time_ms)
         for body in polled.commands:
-            await self._carry_out(body)
+            await self._orders.obey(body, secret)
         return polled.next_poll_s
 
-    async def _carry_out(self, body: dict[str, Any]) -> None:
-        """Obey one command and acknowledge it; what is not acknowledged comes again."""
-        try:
-            command = msgspec.convert(body, Command)
-        except msgspec.ValidationError as error:
-            self._commands["? failed"] += 1
-            _log.warning("a command of the cloud cannot be understood: %s", error)
-            if isinstance(command_id := body.get("command_id"), str):
-                await self._ack(command_id, AckOutcome.FAILED, f"not understood: {error}")
-            return
-        wall_ms = self._clock.wall_ns() // NS_PER_MS
-        done, first = await self._holding.carry_out(command, wall_ms)
-        if first:
-            self._commands[f"{command.kind.value} {done.outcome.value}"] += 1
-            what = f"{command.kind.value} of session {command.session_id}, term {command.term}"
-            detail = f" ({done.detail})" if done.detail else ""
-            _log.info("%s: %s%s", what, done.outcome.value, detail)
-        await self._ack(command.command_id, done.outcome, done.detail)
-        self._acked_seq = max(self._acked_seq, command.seq)
-
-    async def _ack(self, command_id: str, outcome: AckOutcome, detail: str) -> None:
-        try:
-            await self._counted(ACK, self._client.ack(command_id, outcome, detail))
-        except CloudRejected as error:
-            _log.debug("the ack of %s is not wanted: %s", command_id, error)
+    def _note(self, hint: Hint) -> None:
+        self._line.note_server_time(hint.server_time_ms)
+        self._stand().hear_flags(hint.flags_version, hint.flags)
 
     def _differs(self, hint: Hint) -> bool:
         """Whether the cloud wants other than what is held here."""
-        session = None if self.desired is None else self.desired.session
+        session = self._session()
         if session is None or self.desired is None:
             return bool(hint.session_id)
         if hint.session_id != session.session_id:
             return True
         return hint.term > session.term or hint.revision > self.desired.revision
-
-    async def _counted(self, call: str, pending: Awaitable[T]) -> T:
-        """The reply, counted by call and outcome."""
-        try:
-            reply = await pending
-        except CloudError as error:
-            self._requests[f"{call} {error.label}"] += 1
-            raise
-        self._requests[f"{call} 200"] += 1
-        self._last_contact = self._clock.own_ns()
-        return reply
-
-    def _sentence(self, error: Exception) -> str:
-        if isinstance(error, CloudRefused):
-            return (
-                f"{error}; enrol {self._settings.device_id} anew and set UNISONO_DEVICE_SECRET; "
-                "what it plays goes on"
-            )
-        if isinstance(error, CloudAway | CloudNonsense):
-            return f"{error}; what this device plays goes on"
-        return str(error)
-
-    def _note(self, call: Call, trouble: str) -> None:
-        """One line in the log when the link to the cloud changes, not one per call."""
-        before = {sentence for sentence in self._troubles.values() if sentence}
-        self._troubles[call] = trouble
-        if trouble and trouble not in before:
-            _log.warning("%s", trouble)
-        elif before and not any(self._troubles.values()):
-            _log.info("the cloud answers again")
-
-
-async def _pause(wait_s: float, wake: asyncio.Event) -> None:
-    """Wait that long, or until woken."""
-    try:
-        async with asyncio.timeout(wait_s):
-            await wake.wait()
-    except TimeoutError:
-        pass

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import logging
 import math
+import re
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -12,6 +13,8 @@ import httpx
 import msgspec
 
 from services.cloud_bridge.errors import CloudAway, CloudNonsense, CloudRefused, CloudRejected
+from services.cloud_bridge.identity import Identity
+from unisono.config import Settings
 from unisono.core.commands import AckOutcome
 from unisono.core.errors import UserError
 
@@ -27,11 +30,37 @@ TOTAL_S = 8.0
 KEEP_ALIVE_S = 60.0
 # A PREPARE of a thousand films has half of this.
 MAX_REPLY_BYTES = 1024 * 1024
+# It travels in a header: printable, and no longer than any secret is.
+_SECRET = re.compile(r"[!-~]{16,256}")
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where a control plane, or a backend that stands for one, takes each call."""
+
+    heartbeat: str
+    status: str
+    commands: str
+    rotate: str
+
+
+def paths_of(settings: Settings) -> Paths:
+    """The paths that the settings name."""
+    return Paths(
+        heartbeat=settings.control_path_heartbeat,
+        status=settings.control_path_status,
+        commands=settings.control_path_commands,
+        rotate=settings.control_path_rotate,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """The session that the cloud wants this device in ("": none), and when to call next."""
+    """The session that the cloud wants this device in ("": none), and when to call next.
+
+    ``flags`` are the site's, of ``flags_version``, for a device without a session that runs
+    others. ``rotate``: it is to fetch another secret. Telemetry up to ``delivered_seq`` was taken.
+    """
 
     server_time_ms: int
     session_id: str = ""
@@ -39,6 +68,10 @@ class Hint:
     term: int = 0
     revision: int = 0
     next_poll_s: float | None = None
+    flags_version: int = 0
+    flags: dict[str, str] | None = None
+    rotate: bool = False
+    delivered_seq: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +80,27 @@ class Polled:
 
     commands: tuple[dict[str, Any], ...]
     next_poll_s: float | None = None
+    server_time_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The secret that takes the place of the present one when it is used."""
+
+    secret: str
 
 
 class CloudClient:
-    """One device's connection to the control plane at ``url``.
+    """The connection of the device ``identity`` to the control plane at ``url``.
 
     Every call raises a `CloudError` within `TOTAL_S` when it does not succeed. `UserError` when
     ``url`` is no address of a control plane; one line in the log when it leads over the internet
     in clear text.
     """
 
-    def __init__(self, url: str, device_id: str, secret: str, *, total_s: float = TOTAL_S) -> None:
+    def __init__(
+        self, url: str, identity: Identity, *, paths: Paths, total_s: float = TOTAL_S
+    ) -> None:
         _check_url(url)
         if in_clear(url):
             _log.warning(
@@ -65,10 +108,11 @@ class CloudClient:
                 "to whoever is on the way: use https://",
                 httpx.URL(url).host,
             )
+        self._identity = identity
+        self._paths = paths
         self._total_s = total_s
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/"),
-            headers={"Authorization": f"Bearer {device_id}.{secret}"},
             timeout=httpx.Timeout(min(READ_S, total_s), connect=min(CONNECT_S, total_s)),
             limits=httpx.Limits(max_connections=4, keepalive_expiry=KEEP_ALIVE_S),
             # Plain HTTP is for a control plane next door: no proxy lies between.
@@ -81,25 +125,34 @@ class CloudClient:
 
     async def heartbeat(self, body: dict[str, Any]) -> Hint:
         """*Device heartbeat*."""
-        return await self._call(Hint, "POST", "/v1/device/heartbeat", body)
+        return await self._call(Hint, "POST", self._paths.heartbeat, body)
 
     async def status(self, body: dict[str, Any]) -> Hint:
         """*Sync status runtime*."""
-        return await self._call(Hint, "POST", "/v1/sync/status/runtime", body)
+        return await self._call(Hint, "POST", self._paths.status, body)
 
     async def commands(self, after: int) -> Polled:
         """*Device commands*, poll: those with a seq above ``after``."""
-        return await self._call(Polled, "GET", f"/v1/device/commands?after={after}")
+        return await self._call(Polled, "GET", f"{self._paths.commands}?after={after}")
 
     async def ack(self, command_id: str, outcome: AckOutcome, detail: str) -> None:
         """*Device commands*, ack."""
-        path = f"/v1/device/commands/{quote(command_id, safe='')}/ack"
+        path = f"{self._paths.commands}/{quote(command_id, safe='')}/ack"
         body = {"outcome": outcome.value, "detail": detail[:1024]}
         await self._call(dict[str, Any], "POST", path, body)
 
+    async def rotate(self) -> str:
+        """Another secret for this device; the present one is good until the new one is used."""
+        secret = (await self._call(Rotated, "POST", self._paths.rotate, {})).secret
+        if _SECRET.fullmatch(secret) is None:
+            raise CloudNonsense("nonsense", f"{self._http.base_url} gave out an unfit secret")
+        return secret
+
     async def _call(self, kind: type[T], method: str, path: str, body: Any = None) -> T:
         content = None if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {self._identity.bearer}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         try:
             async with (
                 asyncio.timeout(self._total_s),
@@ -114,7 +167,7 @@ class CloudClient:
         _check(reply, text)
         try:
             return msgspec.json.decode(text, type=kind)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
             raise CloudNonsense(
                 "nonsense", f"{self._http.base_url} does not answer like a control plane: {error}"
             ) from None
@@ -176,7 +229,7 @@ def _reason(text: bytes) -> str:
     """The message of an error body, if it is one."""
     try:
         message = msgspec.json.decode(text)["error"]["message"]
-    except (msgspec.DecodeError, KeyError, TypeError):
+    except (msgspec.DecodeError, KeyError, TypeError, RecursionError):
         return ""
     return f": {str(message)[:200]}"
 

@@ -62,13 +62,18 @@ class Holding:
         self.publish()
         await self._save()
 
-    async def carry_out(self, command: Command, wall_ms: int) -> tuple[CarriedOut, bool]:
-        """Obey one command; the second value is False when it was carried out before."""
+    async def carry_out(
+        self, command: Command, *, wall_ms: int, now_ms: int | None
+    ) -> tuple[CarriedOut, bool]:
+        """Obey one command; the second value is False when it was carried out before.
+
+        ``wall_ms`` is this device's clock, ``now_ms`` the cloud's (None: not known).
+        """
         known = self._outcomes.get(command.command_id)
         if known is not None and self.desired and self.desired.revision >= command.seq:
             outcome = AckOutcome(known.outcome)
             return CarriedOut(self.desired, outcome, known.detail), False
-        done = carry_out(self.desired, command, self._device_id)
+        done = carry_out(self.desired, command, self._device_id, now_ms=now_ms)
         if done.desired is not None and done.desired != self.desired:
             await self.adopt(done.desired)
         kept = Outcome(done.outcome.value, done.detail, wall_ms)

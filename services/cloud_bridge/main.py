@@ -1,29 +1,35 @@
 """Entry point of the cloud-bridge: build, restore, loop."""
 
 import asyncio
+import secrets
 import sys
 
 from services.cloud_bridge.bridge import Bridge
-from services.cloud_bridge.client import CloudClient
+from services.cloud_bridge.client import CloudClient, paths_of
+from services.cloud_bridge.identity import Identity
 from unisono.bus import Bus, topics
 from unisono.bus.topics import DriftSample, LinkStats, Owner
 from unisono.config import load_flags, load_settings
+from unisono.core.outbox import Outbox
 from unisono.runtime import SystemClock, repeat, run_daemon, set_log_level
 from unisono.runtime.boot import boot_id
 from unisono.state import LocalState
 
 BEAT_S = 1.0
-# What is heard goes to the cloud every few seconds: reading it in batches halves our CPU.
-READ_EVERY_S = 1.0
+# Enough that no two lives of this process ever have the same queue.
+QUEUE_BYTES = 8
+# Most of what is heard goes to the cloud every few seconds, and reading it in batches spares CPU:
+# 0.32 % of a core at 1 s, 0.44 % so, 0.60 % at each message. But a lost beat is told at once.
+READ_EVERY_S = 0.25
 
 
 async def serve() -> None:
     """Link this device to the cloud until cancelled; the show goes on without us."""
     settings, flags = load_settings(), load_flags()
     set_log_level(settings.log_level)
-    secret = settings.secret()
+    identity = Identity(settings.device_id, settings.secret())
     state = LocalState(settings.redis_url)
-    client = CloudClient(settings.control_url, settings.device_id, secret)
+    client = CloudClient(settings.control_url, identity, paths=paths_of(settings))
     bus = Bus(settings.bus_dir)
     publisher = bus.publisher(Owner.CLOUD_BRIDGE)
     subscriber = bus.subscriber((topics.DRIFT, topics.LINK), every_s=READ_EVERY_S)
@@ -31,10 +37,12 @@ async def serve() -> None:
     bridge = Bridge(
         settings,
         flags,
+        identity=identity,
         client=client,
         state=state,
         publisher=publisher,
         clock=clock,
+        outbox=Outbox(secrets.token_hex(QUEUE_BYTES)),
         boot_id=boot_id(),
     )
 

@@ -1,12 +1,15 @@
 """What a device says of itself to the cloud: the bodies of heartbeat and sync status."""
 
+import dataclasses
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from services.cloud_bridge.machine import Machine
 from unisono.bus.topics import DriftSample, LinkStats
+from unisono.config import Settings
 from unisono.core.mode import Mode
 from unisono.core.session import Desired, Role
 from unisono.core.summary import summarise_ms
@@ -148,30 +151,25 @@ def _ms(value_ns: int | None) -> float | None:
 
 
 def heartbeat_body(
-    *,
-    address: str,
-    beacon_port: int,
-    probe_port: int,
-    version: str,
+    machine: Machine,
+    settings: Settings,
     desired: Desired | None,
     sample: DriftSample | None,
-    interval_s: float,
-    boot_id: str,
+    **own: Any,
 ) -> dict[str, Any]:
-    """The body of *device heartbeat*."""
+    """The body of *device heartbeat*; ``own`` are the fields that only the bridge knows."""
     session = None if desired is None else desired.session
     return {
-        "address": address,
-        "beacon_port": beacon_port,
-        "probe_port": probe_port,
+        **dataclasses.asdict(machine),
+        "beacon_port": settings.beacon_port,
+        "probe_port": settings.probe_port,
         "player": "" if sample is None else sample.player_state.value,
-        "version": version,
+        "player_version": "" if sample is None else sample.player_version[:256],
         "session_id": "" if session is None else session.session_id,
         "term": 0 if session is None else session.term,
         "revision": 0 if desired is None else desired.revision,
         "mode": "" if sample is None else sample.mode.value,
-        "interval_s": interval_s,
-        "boot_id": boot_id,
+        **own,
     }
 
 
@@ -180,9 +178,12 @@ def status_body(
     desired: Desired | None,
     sample: DriftSample | None,
     drifts: Drifts,
-    lan: dict[str, Any] | None,
+    **own: Any,
 ) -> dict[str, Any]:
-    """The body of *sync status runtime*; drifts of another session or term are left out."""
+    """The body of *sync status runtime*; drifts of another session or term are left out.
+
+    ``own`` are the fields that only the bridge knows; those that are None are left out.
+    """
     session = None if desired is None else desired.session
     of = _NOTHING if session is None else (session.session_id, session.term)
     drifts_ms = list(drifts.ms) if drifts.of == of else []
@@ -192,7 +193,7 @@ def status_body(
         "term": 0 if session is None else session.term,
         "role": role.value,
         "drift_ms": msgspec.to_builtins(summarise_ms(drifts_ms)),
-        "lan": lan,
+        **{name: value for name, value in own.items() if value is not None},
     }
     if sample is not None:
         body |= {

@@ -204,6 +204,7 @@ class Corrector:
             mode_seconds={str(m): ns_to_s(ns) for m, ns in self._guidance.mode_ns.items()},
             start_error_ns=self._start.error_ns,
             fault=self._helm.fault,
+            player_version=self._helm.player_version,
         )
 
 

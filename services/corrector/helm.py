@@ -46,6 +46,11 @@ class Helm:
         """Whether a job is under way."""
         return self._job is not None and not self._job.done()
 
+    @property
+    def player_version(self) -> str:
+        """Name and version of the player; "" while there is none."""
+        return self._player.version
+
     async def watch(self) -> None:
         """Follow the player's events until it is closed."""
         async for event in self._player.events():

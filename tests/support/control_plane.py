@@ -16,6 +16,8 @@ from unisono.state import DocumentStore, RedisStore
 
 OPERATOR_TOKEN = "operators-only-0123456789"
 OPERATOR = {"Authorization": f"Bearer {OPERATOR_TOKEN}"}
+ADMIN_TOKEN = "administrators-only-0123456789"
+ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 FILM = {"uri": "film.mp4", "duration_ms": 60_000}
 
 
@@ -29,7 +31,7 @@ class ControlPlane:
     async def enrol(self, device_id: str, site: str = "lobby") -> str:
         """Enrol a device; its bearer token, ``DEVICE_ID.SECRET``."""
         path = f"/v1/sites/{site}/enroll-tokens"
-        made = await self.http.post(path, json={}, headers=OPERATOR)
+        made = await self.http.post(path, json={}, headers=ADMIN)
         body = {"token": made.json()["tokens"][0], "device_id": device_id}
         reply = await self.http.post("/v1/device/enroll", json=body)
         assert reply.status_code == 201, reply.text
@@ -55,6 +57,13 @@ class ControlPlane:
     async def operate(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """A successful POST of an operator."""
         reply = await self.http.post(path, json=body or {}, headers=OPERATOR)
+        assert reply.is_success, reply.text
+        found: dict[str, Any] = reply.json()
+        return found
+
+    async def administer(self, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A successful POST of an administrator."""
+        reply = await self.http.post(path, json=body or {}, headers=ADMIN)
         assert reply.is_success, reply.text
         found: dict[str, Any] = reply.json()
         return found
@@ -91,6 +100,16 @@ async def start(cloud: ControlPlane, **fields: Any) -> dict[str, Any]:
     return await cloud.operate("/v1/sessions", {"site": "lobby", "playlist": [FILM]} | fields)
 
 
+async def obey(cloud: ControlPlane, *bearers: str, outcome: str = "done") -> None:
+    """Acknowledge what waits for these devices."""
+    for bearer in bearers:
+        for command in await cloud.commands(bearer):
+            path = f"/v1/device/commands/{command['command_id']}/ack"
+            body = {"outcome": outcome}
+            reply = await cloud.http.post(path, json=body, headers=as_device(bearer))
+            assert reply.status_code == 200, reply.text
+
+
 def as_device(bearer: str) -> dict[str, str]:
     """The header of a device."""
     return {"Authorization": f"Bearer {bearer}"}
@@ -104,13 +123,20 @@ async def running_control_plane(
     **settings: Any,
 ) -> AsyncIterator[ControlPlane]:
     """Serve until the block ends."""
-    values = {"operator_token": OPERATOR_TOKEN, "redis_url": redis_url} | settings
+    tokens = {"operator_token": OPERATOR_TOKEN, "admin_token": ADMIN_TOKEN}
+    values = tokens | {"redis_url": redis_url} | settings
     store = DocumentStore(RedisStore(redis_url))
     app = create_app(ControlSettings(**values), store, now_ms)
     listening = listen("127.0.0.1", port)
     url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     server = Server(
-        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=1)
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=1,
+            proxy_headers=False,  # as `main` serves it
+        )
     )
     serving = asyncio.create_task(server.serve(sockets=[listening]))
     try:

@@ -3,9 +3,12 @@
 import asyncio
 import contextlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
+from hashlib import sha256
 from typing import Any
+
+from unisono.wire.seal import command_key, sign
 
 # Method and path, and where to write; returning ends the connection.
 Answer = Callable[[str, str, asyncio.StreamWriter], Awaitable[None]]
@@ -19,6 +22,8 @@ class FakeCloud:
         self.url = ""
         self.calls: Counter[str] = Counter()
         self.acks: list[dict[str, Any]] = []
+        self.bodies: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.bearers: list[str] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one request."""
@@ -31,6 +36,9 @@ class FakeCloud:
             body = await reader.readexactly(length)
             path = target.partition("?")[0]
             self.calls[path] += 1
+            self.bearers.append(_bearer(head))
+            if body:
+                self.bodies[path].append(json.loads(body))
             if path.endswith("/ack"):
                 self.acks.append(json.loads(body) | {"path": path})
             await self.answer(method, path, writer)
@@ -41,6 +49,19 @@ class FakeCloud:
 
 
 _LENGTH = "content-length:"
+
+
+def _bearer(head: str) -> str:
+    """What authorises a request, without its ``Bearer``."""
+    lines = (line.split(" ", 2) for line in head.split("\r\n"))
+    return next((words[2] for words in lines if words[0].lower() == "authorization:"), "")
+
+
+def signed(command: dict[str, Any], device_id: str, secret: str) -> dict[str, Any]:
+    """A command as the control plane sends it to the device that has ``secret``."""
+    body = command | {"device_id": device_id}
+    key = command_key(sha256(secret.encode()).hexdigest())
+    return body | {"signature": sign(body, key)}
 
 
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:

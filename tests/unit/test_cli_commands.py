@@ -1,6 +1,5 @@
 """`unisono`'s small commands, as people type them; the control plane behind them is real."""
 
-import contextlib
 import io
 import json
 import re
@@ -8,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,46 +17,31 @@ import httpx
 import pytest
 
 from services.cli import flags
-from services.cli.doctor import clock_finding, examine, read_clock
+from services.cli.doctor import clock_finding, examine
 from services.cli.enroll import find_token
 from services.cli.main import main
+from tests.support.control_process import ADMIN_TOKEN, OPERATOR_TOKEN, control_process
 from tests.support.redis_server import RedisServer
 from unisono.player.testfilm import make_test_film
 from unisono.runtime import UserError
+from unisono.runtime.wallclock import STA_UNSYNC, WallClock
 
-TOKEN = "operator-token-of-a-test"
+TOKEN = OPERATOR_TOKEN
 
 
 @pytest.fixture
 def control_url(redis_server: RedisServer, short_dir: Path) -> Iterator[str]:
     """A control plane of its own process."""
     redis_server.flush()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "services.control_plane.main", "--port", str(port)]
-    command += ["--redis-url", redis_server.url_of(5)]
-    environment = {"UNISONO_CONTROL_OPERATOR_TOKEN": TOKEN, "PATH": "/usr/bin"}
-    with (short_dir / "control.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline_s = time.monotonic() + 20
-        while time.monotonic() < deadline_s:
-            with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"{url}/healthz", trust_env=False)
-                break
-            time.sleep(0.05)
+    with control_process(redis_server.url_of(5), short_dir / "control.log") as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 def token_of(url: str) -> str:
     reply = httpx.post(
         f"{url}/v1/sites/lobby/enroll-tokens",
         json={},
-        headers={"Authorization": f"Bearer {TOKEN}"},
+        headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
         trust_env=False,
     )
     return str(reply.json()["tokens"][0])
@@ -269,12 +252,15 @@ def test_doctor_looks_at_every_part() -> None:
     assert all(finding.good for finding in parts.values() if finding.needed)
 
 
-def test_doctor_reads_the_kernels_word_on_the_clock() -> None:
-    max_error_us, likely_error_us = read_clock()
-    assert 0 <= likely_error_us <= max_error_us
-    assert not clock_finding(16_000_000, 16_000_000).good
-    assert not clock_finding(400_000, 1_000).good
-    assert clock_finding(4_000, 100).good
+def test_doctor_says_what_the_kernels_word_on_the_clock_means() -> None:
+    assert clock_finding(WallClock(4_000, 100)).good
+    far_off = clock_finding(WallClock(400_000, 1_000))
+    assert not far_off.good
+    assert "within 400.0 ms of UTC at most, 1.0 ms likely" in far_off.text
+    for unknown in (None, WallClock(4_000, 100, STA_UNSYNC), WallClock(16_000_000, 16_000_000)):
+        finding = clock_finding(unknown)
+        assert not finding.good
+        assert "install chrony" in finding.text
 
 
 def test_start_up_loads_no_more_than_the_command_needs() -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from services.cloud_bridge.client import CloudClient, in_clear
+from services.cloud_bridge.client import CloudClient, in_clear, paths_of
 from services.cloud_bridge.holding import Holding
+from services.cloud_bridge.identity import Identity
 from services.cloud_bridge.report import (
     LOSS_REPORTS,
     STALE_NS,
@@ -19,6 +20,7 @@ from services.cloud_bridge.report import (
 )
 from unisono.bus import MemoryBus
 from unisono.bus.topics import DriftSample, LinkStats, Owner
+from unisono.config import Settings
 from unisono.core.commands import prepare
 from unisono.core.mode import Mode
 from unisono.core.playerstate import PlayerState
@@ -59,7 +61,7 @@ def test_drifts_stay_with_their_session_and_term() -> None:
     desired = Desired(1, SPEC)
 
     def reported(observed: Observed) -> int:
-        count: int = status_body("a", desired, None, observed.take(), None)["drift_ms"]["count"]
+        count: int = status_body("a", desired, None, observed.take())["drift_ms"]["count"]
         return count
 
     observed = Observed()
@@ -143,9 +145,9 @@ async def test_what_is_remembered_of_commands_is_bounded() -> None:
     await holding.restore()
     for number in range(OUTCOMES_LIMIT + 5):
         made = prepare(SPEC, 100 + number, 1)
-        assert (await holding.carry_out(made, number))[1]
+        assert (await holding.carry_out(made, wall_ms=number, now_ms=None))[1]
     assert len(holding._outcomes) == OUTCOMES_LIMIT
-    assert not (await holding.carry_out(made, 1000))[1]
+    assert not (await holding.carry_out(made, wall_ms=1000, now_ms=None))[1]
     bus.close()
 
 
@@ -170,6 +172,6 @@ def test_in_clear_text_over_the_internet_one_line_warns(
     with caplog.at_level(logging.WARNING):
         for url, warns in urls.items():
             caplog.clear()
-            CloudClient(url, "screen-1", "hunter2")
+            CloudClient(url, Identity("screen-1", "hunter2"), paths=paths_of(Settings()))
             assert len(caplog.records) == warns, url
             assert "hunter2" not in caplog.text

@@ -23,14 +23,14 @@ from unisono.player.launch import mpv_command
 PLAYER = "player"
 
 
-def shared_specs(site: SitePlan, operator_token: str) -> Iterator[ProcessSpec]:
+def shared_specs(site: SitePlan, admin_token: str) -> Iterator[ProcessSpec]:
     """The Redis-compatible server and the control plane."""
     yield _spec(site, CONTROL, "redis", _server(site))
     settings = {
         "HOST": site.control_address,
         "PORT": str(site.control_port),
         "REDIS_URL": f"unix://{site.redis_socket}?db=0",
-        "OPERATOR_TOKEN": operator_token,
+        "ADMIN_TOKEN": admin_token,
     }
     environment = {f"UNISONO_CONTROL_{name}": value for name, value in settings.items()}
     yield _spec(site, CONTROL, "control-plane", _program("unisono-control-plane"), environment)

@@ -29,6 +29,7 @@ from services.cli.lab.profiles import describe, find_profile
 from unisono.core.playerstate import PlayerState
 from unisono.runtime import UserError
 
+ACCOUNT = "demo"  # who may log in at the dashboard
 CONTROL_WAIT_S = 20.0  # a slow machine needs some seconds to import a web framework
 READY_WAIT_S = 30.0  # then the show starts without those that are not there
 START_DELAY_S = 4.0  # from asking for the session to its first frame: time to load and cue
@@ -42,7 +43,7 @@ class Show:
         self._asked = asked
         self._film = film
         self._uri = film.link_into(run_dir)
-        with _free_ports(plan.ports_needed(asked.devices, asked.port)) as ports:
+        with free_ports(plan.ports_needed(asked.devices, asked.port)) as ports:
             self._site = plan.plan_site(
                 run_dir,
                 asked.devices,
@@ -51,7 +52,8 @@ class Show:
                 control_port=asked.port,
                 flags=asked.flags,
             )
-        self._operator_token = secrets.token_urlsafe(24)
+        self._admin_token = secrets.token_urlsafe(24)
+        self._password = secrets.token_urlsafe(9)  # of an account that lives as long as the demo
         self._supervisor = Supervisor()
         self._costs = Costs(self._supervisor.kept)
         self._session_id = ""
@@ -60,11 +62,11 @@ class Show:
 
     async def run(self) -> dict[str, Any] | None:
         """Play until the time is over or a signal comes; the report, None without a session."""
-        _make_directories(self._site)
+        make_directories(self._site)
         stop = _stop_event()
         with ExitStack() as ending:
             ending.callback(_remove_private, self._site)
-            async with ControlApi(self._site.control_url, self._operator_token) as api:
+            async with ControlApi(self._site.control_url, self._admin_token) as api:
                 watch = Watch(self._site.devices)
                 try:
                     return await self._play_until(stop, api, watch)
@@ -103,7 +105,7 @@ class Show:
 
     async def _play(self, api: ControlApi, watch: Watch) -> None:
         """Start everything, then the session; returns when its time is over."""
-        for spec in shared_specs(self._site, self._operator_token):
+        for spec in shared_specs(self._site, self._admin_token):
             self._supervisor.start(spec)
         self._status = "waiting for the control plane"
         try:
@@ -111,6 +113,7 @@ class Show:
         except ApiError as error:
             log_path = self._site.control_dir / "control-plane.log"
             raise UserError(f"{error}; its log is {log_path}: {_last_line(log_path)}") from None
+        await api.add_account(ACCOUNT, "admin", self._password)
         await self._enroll(api)
         self._status = "waiting for the players"
         for device in self._site.devices:
@@ -201,7 +204,7 @@ class Show:
             f"film     {self._film.path or self._uri}",
             f"logs     {site.run_dir}/{first.device_id}/*.log",
             f"metrics  {first.metrics_url}",
-            f"API      {site.control_url}/docs",
+            f"page     {site.control_url}/  log in as {ACCOUNT}, password {self._password}",
         ]
 
 
@@ -217,7 +220,7 @@ def _stop_event() -> asyncio.Event:
     return stop
 
 
-def _make_directories(site: SitePlan) -> None:
+def make_directories(site: SitePlan) -> None:
     """Directories of this run, without the sockets and logs of one before."""
     for path in (site.control_dir, *(device.run_dir for device in site.devices)):
         shutil.rmtree(path, ignore_errors=True)
@@ -239,7 +242,7 @@ def _remove_private(site: SitePlan) -> None:
 
 
 @contextlib.contextmanager
-def _free_ports(count: int) -> Iterator[list[int]]:
+def free_ports(count: int) -> Iterator[list[int]]:
     """Ports free for TCP and UDP on loopback, held until the block ends."""
     with ExitStack() as held:
         ports: list[int] = []

@@ -92,6 +92,7 @@ class DriftSample:
     mode_seconds: dict[str, float] = field(default_factory=dict)
     start_error_ns: int | None = None  # real minus asked start, once known
     fault: str = ""  # a sentence when the player or its media cannot be used
+    player_version: str = ""  # "": not connected
 
 
 @dataclass(frozen=True, slots=True)

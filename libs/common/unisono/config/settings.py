@@ -1,6 +1,7 @@
 """The ``UNISONO_*`` settings of one device: who it is and where its parts listen."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ PREFIX = "UNISONO_"
 # A unix socket's path holds 107 bytes; the longest name that we append is bus/cloud_bridge.sock.
 MAX_RUN_DIR_BYTES = 107 - len("/bus/cloud_bridge.sock")
 
+# A path of an address: it starts with one slash, and has neither query, fragment nor blanks.
+_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -22,6 +26,14 @@ class Settings:
     device_secret_file: str = row("", "File that holds the secret, instead of the variable")
     site: str = row("", "Site (one LAN) that the device belongs to")
     control_url: str = row("http://127.0.0.1:8080", "Address of the control plane")
+    control_path_heartbeat: str = row("/v1/device/heartbeat", "Path of device heartbeat there")
+    control_path_status: str = row("/v1/sync/status/runtime", "Path of sync status runtime there")
+    control_path_commands: str = row(
+        "/v1/device/commands", "Path of device commands there; acks go to PATH/COMMAND/ack"
+    )
+    control_path_rotate: str = row(
+        "/v1/device/rotate", "Path there where the device gets another secret when it is told to"
+    )
     run_dir: str = row("/run/unisono", "Directory of the device's sockets")
     redis_url: str = row(
         "unix:///run/unisono/redis.sock", "Local Redis: unix://PATH?db=N or redis://HOST:PORT/N"
@@ -82,6 +94,12 @@ def load_settings(values: Mapping[str, Value] | None = None) -> Settings:
         raise ConfigError(
             f"UNISONO_CONTROL_URL={settings.control_url}: use an address like https://HOST"
         )
+    for name in ("heartbeat", "status", "commands", "rotate"):
+        path = getattr(settings, f"control_path_{name}")
+        if not _PATH.fullmatch(path):
+            raise ConfigError(
+                f"UNISONO_CONTROL_PATH_{name.upper()}={path}: use a path such as /v1/device/{name}"
+            )
     if len(os.fsencode(settings.run_dir)) > MAX_RUN_DIR_BYTES:
         raise ConfigError(
             f"UNISONO_RUN_DIR={settings.run_dir}: longer than {MAX_RUN_DIR_BYTES} bytes, "

@@ -171,7 +171,7 @@ def _look(setting: str) -> _Place:
     try:
         address = resolve_interface(setting)
         by_name = setting != "auto" and not is_numeric(setting)
-        name = setting.partition(":")[0] if by_name else _name_of(address)
+        name = setting.partition(":")[0] if by_name else name_of(address)
         if name is None or not _is_running(name) or (setting == "auto" and address == LOOPBACK):
             return _Place()
         return _Place(address, socket.if_nametoindex(name))
@@ -179,7 +179,8 @@ def _look(setting: str) -> _Place:
         return _Place()
 
 
-def _name_of(address: str) -> str | None:
+def name_of(address: str) -> str | None:
+    """The name of the interface that has ``address``; None when none has."""
     return next((name for name, found in _addresses() if found == address), None)
 
 

@@ -127,6 +127,11 @@ class MpvPlayer:
         """Fingerprint of what is loaded, as its mark said; "" while not connected."""
         return self._seen.holds if self._link.up else ""
 
+    @property
+    def version(self) -> str:
+        """As mpv says it: "mpv 0.40.0"; "" while not connected."""
+        return self._seen.version if self._link.up else ""
+
     async def play(self) -> None:
         """Unpause: the clock starts at once, from exactly the cued frame."""
         self._seek_cost.forget()
@@ -294,6 +299,7 @@ class MpvPlayer:
         for number, name in enumerate(OBSERVED, start=1):
             seen.take_property(name, await io.read(name), now_ns)
             await io.exchange(["observe_property", number, name])
+        seen.version = str(await io.read("mpv-version") or "")
         mark = read_mark(await io.title())
         if mark is not None:
             length_ns, seen.holds = mark

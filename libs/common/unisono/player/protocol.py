@@ -85,6 +85,11 @@ class Player(Protocol):
         """
         ...
 
+    @property
+    def version(self) -> str:
+        """Name and version of the player, known without asking; "" until it is connected."""
+        ...
+
     async def play(self) -> None:
         """Unpause now."""
         ...

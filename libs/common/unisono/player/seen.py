@@ -22,6 +22,7 @@ class Seen:
     frame on screen, ``time-pos``, while ``audio-pts`` still lags behind it.
     """
 
+    version: str = ""
     holds: str = ""  # fingerprint of our playlist
     length_ns: int | None = None
     repeats: int = 1

@@ -99,6 +99,11 @@ class SimulatedPlayer:
         """Fingerprint of what is loaded; "" while not connected."""
         return self._fingerprint if self._opened and self._lost is None else ""
 
+    @property
+    def version(self) -> str:
+        """The name of the simulation; "" while not connected."""
+        return "unisono-sim-player" if self._opened and self._lost is None else ""
+
     async def play(self) -> None:
         """Unpause now."""
         self._require_up()

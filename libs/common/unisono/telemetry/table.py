@@ -69,11 +69,13 @@ DRIFT_BUCKETS_S = (
 )
 PATHS = ("pgm", "udp", "udp-unicast", "tcp")
 REFUSALS = tuple(Reason)
-ROUTES = (*Call, "ack")
+ROUTES = (*Call, "ack", "rotate")
 REQUEST_OUTCOMES = ("200", "away", "timeout")
 TOPICS = ("desired", "cloud", "timing", "link", "drift")
 COMMANDS = tuple(CommandKind)
 COMMAND_OUTCOMES = tuple(AckOutcome)
+# Of those that are not even read as a command of a kind.
+STRANGE_COMMANDS = (("?", "failed"), ("?", "forged"))
 
 # Constant labels: which device a series belongs to, and on which site it stands.
 TARGET_LABELS = ("device_id", "site")
@@ -221,8 +223,8 @@ CLOUD_REQUESTS = Metric(
 )
 CLOUD_COMMANDS = Metric(
     *("unisono_commands_total", _C, "", _CLOUD),
-    "commands of the control plane, by what became of them",
-    *(("kind", "outcome"), _pairs(COMMANDS, COMMAND_OUTCOMES)),
+    "commands of the control plane, by what became of them; forged: not signed for this device",
+    *(("kind", "outcome"), (*_pairs(COMMANDS, COMMAND_OUTCOMES), *STRANGE_COMMANDS)),
 )
 BUS_AGE = Metric(
     *("unisono_bus_message_age_seconds", _G, "seconds", _EXPORTER),
