@@ -12,7 +12,7 @@ DEMO_OPTIONS = $(call option,DEVICES,--devices) $(call option,SECONDS,--seconds)
   $(call option,REPORT,--report) $(call option,WALL,--wall) $(call option,CELL,--cell) \
   $(if $(filter-out 0,$(ISOLATE)),--isolate) $(call option,NET,--net) $(call option,SEED,--seed)
 DEMO_PARTS = $(if $(filter sim,$(PLAYER)),,mpv ffmpeg) $(if $(filter-out 0,$(ISOLATE)),ip)
-TEST_PARTS = mpv ffmpeg $(if $(filter 0,$(shell id -u)),ip)
+TEST_PARTS = mpv ffmpeg redis-server chromium chromedriver $(if $(filter 0,$(shell id -u)),ip)
 
 .PHONY: help setup demo test check format bench fuzz docs lock clean
 
@@ -39,6 +39,8 @@ check: setup  ## Lint, format, types, import rules, generated docs
 	@$(BIN)/lint-imports
 	@$(BIN)/unisono flags | diff -u docs/flags.md - || \
 	  { echo "docs/flags.md is not what the tables say: run make docs"; exit 1; }
+	@$(BIN)/python -m services.control_plane.gate.roles | diff -u docs/roles.md - || \
+	  { echo "docs/roles.md is not what the table says: run make docs"; exit 1; }
 
 format: setup  ## Format the code and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
@@ -57,6 +59,8 @@ docs: setup  ## Write the generated pages of docs/
 	@mkdir -p docs
 	@$(BIN)/unisono flags > docs/flags.md
 	@$(BIN)/python -m unisono.telemetry > docs/metrics.md
+	@$(BIN)/python -m services.control_plane.gate.roles > docs/roles.md
+	@$(BIN)/python -c 'from unisono.core.session_state import page; print(page(), end="")' > docs/session-states.md
 
 lock: setup  ## Pin requirements.txt anew from pyproject.toml (needs a package index)
 	@tools/lock.sh

@@ -23,6 +23,7 @@ package() {
         libzmq-headers) echo libzmq3-dev ;;
         font) echo fonts-dejavu-core ;;
         ip) echo iproute2 ;;
+        chromedriver) echo chromium-driver ;;
         cc) echo build-essential ;;
         *) echo "$1" ;;
     esac

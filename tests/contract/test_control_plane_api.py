@@ -4,21 +4,26 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 
-from services.control_plane.app import create_app
+from services.control_plane.app import create_app, open_store, wall_ms
+from services.control_plane.devices.enrolment import seed_tokens
+from services.control_plane.gate import roles
 from services.control_plane.main import main
 from services.control_plane.settings import ControlSettings
 from tests.support.control_plane import (
+    ADMIN_TOKEN,
     FILM,
     OPERATOR,
     OPERATOR_TOKEN,
     ControlPlane,
     Time,
     as_device,
+    obey,
     running_control_plane,
     start,
     two_devices,
@@ -48,8 +53,8 @@ async def test_a_session_from_start_to_stop(cloud: ControlPlane, time: Time) -> 
     assert session["start_at_ms"] == time.ms + 3000
     assert "secret_hex" not in str(session)
     first, second = await cloud.commands(one), await cloud.commands(two)
-    assert first == second
-    (command,) = first
+    (command,), (other,) = first, second
+    assert other["session"] == command["session"]
     spec = command["session"]
     assert command["kind"] == "SYNC_PREPARE"
     assert spec["start_at_ms"] == session["start_at_ms"]
@@ -70,12 +75,18 @@ async def test_a_session_from_start_to_stop(cloud: ControlPlane, time: Time) -> 
     path = f"/v1/sessions/{session['session_id']}"
     assert (await cloud.show(path))["state"] == "playing"
     stopped = await cloud.operate(f"{path}/stop")
-    assert (stopped["state"], stopped["ended_ms"]) == ("stopped", time.ms)
+    assert (stopped["state"], stopped["ended_ms"]) == ("stopping", None)
     assert await cloud.operate(f"{path}/stop") == stopped
     assert await cloud.show(path) == stopped
     (stop,) = await cloud.commands(two)
     assert (stop["kind"], stop["session"]) == ("SYNC_STOP", None)
     assert stop["seq"] > command["seq"]
+    time.ms += 1
+    await obey(cloud, one, two)
+    ended = await cloud.show(path)
+    assert (ended["state"], ended["ended_ms"]) == ("ended", time.ms)
+    assert ended["end_reason"] == "stopped by an operator"
+    assert await cloud.operate(f"{path}/stop") == ended
 
 
 async def test_heartbeats_and_status_say_what_to_do_and_are_shown(cloud: ControlPlane) -> None:
@@ -131,7 +142,7 @@ async def test_a_status_tells_whether_the_lan_is_active(cloud: ControlPlane) -> 
     ):
         reply = await cloud.http.post(path, json={"lan": lan | change}, headers=one)
         assert reply.status_code == 422, change
-        assert reply.json()["error"]["message"].startswith("lan"), change
+        assert "lan" in reply.json()["error"]["message"], change
     nan = b'{"lan": {"active": true, "bound_ms": NaN}}'
     reply = await cloud.http.post(path, content=nan, headers=one)
     assert reply.status_code in (400, 422)
@@ -200,7 +211,7 @@ async def test_two_instances_racing_give_one_result(redis_url: str, time: Time) 
 
 
 async def test_enrolment_is_once_only(cloud: ControlPlane, time: Time) -> None:
-    tokens = (await cloud.operate("/v1/sites/lobby/enroll-tokens", {"count": 3, "ttl_s": 60}))[
+    tokens = (await cloud.administer("/v1/sites/lobby/enroll-tokens", {"count": 3, "ttl_s": 60}))[
         "tokens"
     ]
 
@@ -221,18 +232,14 @@ async def test_enrolment_is_once_only(cloud: ControlPlane, time: Time) -> None:
 
 
 async def test_tokens_of_the_settings_are_one_time_across_restarts(redis_url: str) -> None:
-    from services.control_plane.app import open_store, seed_tokens  # noqa: PLC0415
-
     token = "lobby.0123456789abcdef"
-    settings = ControlSettings(
-        operator_token=OPERATOR_TOKEN, redis_url=redis_url, enroll_tokens=token
-    )
+    settings = ControlSettings(admin_token=ADMIN_TOKEN, redis_url=redis_url, enroll_tokens=token)
     store = open_store(settings)
     async with running_control_plane(redis_url) as cloud:
-        await seed_tokens(settings, store)
+        await seed_tokens(settings, store, wall_ms())
         body = {"token": token}
         assert (await cloud.http.post("/v1/device/enroll", json=body)).status_code == 201
-        await seed_tokens(settings, store)
+        await seed_tokens(settings, store, wall_ms())
         assert (await cloud.http.post("/v1/device/enroll", json=body)).status_code == 401
     await store.close()
 
@@ -251,14 +258,18 @@ STRANGERS: tuple[dict[str, str], ...] = (
 
 async def test_devices_must_show_their_secret(cloud: ControlPlane) -> None:
     await cloud.enrol("screen-1")
-    for method, path in (
-        ("POST", "/v1/device/heartbeat"),
-        ("POST", "/v1/sync/status/runtime"),
-        ("GET", "/v1/device/commands"),
-        ("POST", "/v1/device/commands/x/ack"),
-    ):
+    beat = {"address": "10.0.0.1", "beacon_port": 1, "probe_port": 2}
+    calls: tuple[tuple[str, str, dict[str, Any]], ...] = (
+        ("POST", "/v1/device/heartbeat", beat),
+        ("POST", "/v1/sync/status/runtime", {}),
+        ("GET", "/v1/device/commands", {}),
+        ("POST", "/v1/device/commands/x/ack", {"outcome": "done"}),
+        ("POST", "/v1/device/telemetry", {"queue": "q", "items": []}),
+        ("POST", "/v1/device/rotate", {}),
+    )
+    for method, path, body in calls:
         for header in STRANGERS:
-            reply = await cloud.http.request(method, path, headers=header, json={})
+            reply = await cloud.http.request(method, path, headers=header, json=body)
             assert reply.status_code == 401, (path, header)
             assert reply.headers["www-authenticate"] == "Bearer"
             assert reply.json()["error"]["code"] in {"bad_credentials", "no_credentials"}
@@ -279,7 +290,6 @@ async def test_a_secret_is_good_for_its_own_device_only(cloud: ControlPlane) -> 
 async def test_operators_must_show_their_token(cloud: ControlPlane) -> None:
     device = as_device(await cloud.enrol("screen-1"))
     for method, path in (
-        ("POST", "/v1/sites/lobby/enroll-tokens"),
         ("GET", "/v1/sites/lobby"),
         ("POST", "/v1/sessions"),
         ("GET", "/v1/sessions/lobby-1"),
@@ -379,7 +389,7 @@ async def test_wrong_fields_of_devices_are_named(cloud: ControlPlane) -> None:
         body = good | change
         reply = await cloud.http.post("/v1/device/heartbeat", json=body, headers=one)
         assert reply.status_code == 422
-        assert reply.json()["error"]["message"].startswith(f"{field}: ")
+        assert field in reply.json()["error"]["message"]
     path = "/v1/device/commands/nope/ack"
     reply = await cloud.http.post(path, json={"outcome": "done"}, headers=one)
     assert (reply.status_code, reply.json()["error"]["code"]) == (404, "unknown_command")
@@ -418,21 +428,7 @@ async def test_requests_are_counted_by_site_route_and_status(cloud: ControlPlane
 
 async def test_the_api_describes_itself(cloud: ControlPlane) -> None:
     described = (await cloud.http.get("/openapi.json")).json()
-    assert set(described["paths"]) == {
-        "/v1/device/enroll",
-        "/v1/device/heartbeat",
-        "/v1/sync/status/runtime",
-        "/v1/device/commands",
-        "/v1/device/commands/{command_id}/ack",
-        "/v1/sites/{site}/enroll-tokens",
-        "/v1/sites/{site}",
-        "/v1/sessions",
-        "/v1/sessions/{session_id}",
-        "/v1/sessions/{session_id}/stop",
-        "/v1/sessions/{session_id}/master",
-        "/healthz",
-        "/metrics",
-    }
+    assert set(described["paths"]) == {rule.path for rule in roles.TABLE}
     assert (await cloud.http.get("/healthz")).json()["status"] == "ok"
 
 
@@ -466,9 +462,13 @@ def test_help_says_where_a_password_belongs(capsys: pytest.CaptureFixture[str]) 
     assert "UNISONO_CONTROL_REDIS_URL=" in "".join(capsys.readouterr().out.split())
 
 
-def test_an_app_needs_a_secret_for_operators() -> None:
+def test_an_app_needs_a_secret_for_administrators() -> None:
     for token in ("", "short"):
-        with pytest.raises(UserError, match="UNISONO_CONTROL_OPERATOR_TOKEN"):
-            create_app(ControlSettings(operator_token=token))
+        with pytest.raises(UserError, match="UNISONO_CONTROL_ADMIN_TOKEN"):
+            create_app(ControlSettings(admin_token=token))
+    fine = ControlSettings(admin_token=ADMIN_TOKEN)
+    for unfit in (replace(fine, operator_token="short"), replace(fine, metrics_token="short")):
+        with pytest.raises(UserError, match=r"(OPERATOR|METRICS)_TOKEN is not set or too short"):
+            create_app(unfit)
     with pytest.raises(UserError, match=r"SITE\.RANDOM"):
-        create_app(ControlSettings(operator_token=OPERATOR_TOKEN, enroll_tokens="short"))
+        create_app(ControlSettings(admin_token=ADMIN_TOKEN, enroll_tokens="short"))

@@ -10,6 +10,7 @@ from tests.support.control_plane import (
     ControlPlane,
     Time,
     as_device,
+    obey,
     running_control_plane,
     start,
     two_devices,
@@ -34,8 +35,9 @@ async def test_an_operator_moves_the_lead(cloud: ControlPlane) -> None:
     moved = await cloud.operate(path, {"device_id": "screen-2"})
     assert (moved["term"], moved["master_device_id"]) == (2, "screen-2")
     assert moved["start_at_ms"] == session["start_at_ms"]
-    assert await cloud.commands(one) == await cloud.commands(two)
-    assert (await cloud.commands(one))[0]["term"] == 2
+    (first,), (second,) = await cloud.commands(one), await cloud.commands(two)
+    assert first["session"] == second["session"]
+    assert (first["term"], first["seq"]) == (2, second["seq"])
     assert await cloud.operate(path, {"device_id": "screen-2"}) == moved
     assert (await cloud.operate(path))["master_device_id"] == "screen-1"
 
@@ -45,6 +47,7 @@ async def test_a_silent_master_loses_the_lead_when_others_call(
 ) -> None:
     one, two = await two_devices(cloud)
     session = await start(cloud)
+    await obey(cloud, one, two)
     held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
     time.ms += 15_000
     assert (await cloud.beat(two, beacon_port=7620, **held))["term"] == 1
@@ -71,9 +74,10 @@ async def test_a_silent_master_loses_the_lead_when_others_call(
 
 
 async def play_status(
-    cloud: ControlPlane, bearer: str, session: dict[str, Any], mode: str
+    cloud: ControlPlane, bearer: str, session: dict[str, Any], mode: str, *, lost: bool = False
 ) -> dict[str, Any]:
     body = {"session_id": session["session_id"], "term": session["term"], "mode": mode}
+    body["beat_lost"] = lost
     reply = await cloud.http.post("/v1/sync/status/runtime", json=body, headers=as_device(bearer))
     found: dict[str, Any] = reply.json()
     return found
@@ -82,6 +86,7 @@ async def play_status(
 async def test_after_an_outage_of_the_cloud_the_lead_stays(cloud: ControlPlane, time: Time) -> None:
     one, two = await two_devices(cloud)
     session = await start(cloud)
+    await obey(cloud, one, two)
     held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
     time.ms += 20_000
     assert (await cloud.beat(two, beacon_port=7620, **held))["term"] == 1
@@ -97,15 +102,16 @@ async def test_after_an_outage_of_the_cloud_the_lead_stays(cloud: ControlPlane, 
 async def test_while_followers_hear_the_master_the_lead_stays(
     cloud: ControlPlane, time: Time
 ) -> None:
-    _, two = await two_devices(cloud)
+    one, two = await two_devices(cloud)
     session = await start(cloud)
+    await obey(cloud, one, two)
     held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
     for _ in range(8):
         time.ms += 5000
         assert (await cloud.beat(two, beacon_port=7620, mode="lan", **held))["term"] == 1
         time.ms += 1000
         assert (await play_status(cloud, two, session, "lan"))["term"] == 1
-    assert (await play_status(cloud, two, session, "holdover"))["term"] == 2
+    assert (await play_status(cloud, two, session, "holdover", lost=True))["term"] == 2
 
 
 async def test_the_lease_is_three_heartbeats_of_the_masters_own(
@@ -114,6 +120,7 @@ async def test_the_lease_is_three_heartbeats_of_the_masters_own(
     one, two = await two_devices(cloud)
     await cloud.beat(one, beacon_port=7610, interval_s=30.0)
     session = await start(cloud)
+    await obey(cloud, one, two)
     held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
     for _ in range(9):
         time.ms += 10_000
@@ -145,6 +152,7 @@ async def test_a_master_that_was_restarted_leads_a_new_term(cloud: ControlPlane)
 async def test_a_moved_device_is_told_to_the_others(cloud: ControlPlane) -> None:
     one, two = await two_devices(cloud)
     session = await start(cloud)
+    await obey(cloud, one, two)
     held = {"session_id": session["session_id"], "term": 1, "revision": session["revision"]}
     await cloud.beat(two, beacon_port=7699, **held)
     (command,) = await cloud.commands(one)

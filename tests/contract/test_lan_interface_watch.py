@@ -187,7 +187,7 @@ async def test_where_the_kernel_tells_nothing_it_looks_by_itself(
         await asyncio.sleep(0.05)
         assert lan.calls == 0
         known["lo"] = "127.0.0.2"
-        monkeypatch.setattr(interface, "_name_of", lambda _: "lo")
+        monkeypatch.setattr(interface, "name_of", lambda _: "lo")
         await until(lambda: lan.calls)
     assert lan.calls == 1
 

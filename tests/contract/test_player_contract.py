@@ -250,6 +250,7 @@ async def test_pause_holds_and_stop_unloads(rig: Rig, films: Path) -> None:
         idle = await player.sample()
         assert (idle.state, idle.phase_ns) == (PlayerState.IDLE, None)
         assert player.holds == ""
+        assert player.version.startswith(("mpv ", "unisono-sim-player"))
 
 
 async def test_a_seek_lands_and_its_cost_is_known(rig: Rig, films: Path) -> None:

@@ -1,9 +1,11 @@
 """The whole site with simulated players: the chain, the report, and how it ends."""
 
+import re
 import signal
 import socket
 from pathlib import Path
 
+import httpx
 import pytest
 
 from services.cli.lab.namespaces import remove_stale_labs
@@ -38,6 +40,12 @@ def test_a_short_show_ends_in_unison_with_a_report(short_dir: Path) -> None:
 def test_sigterm_stops_the_session_and_leaves_nothing(short_dir: Path) -> None:
     with running(short_dir, *SIM) as demo:
         demo.wait_for("playing |")
+        page = re.search(r"^page +(\S+)/  log in as (\S+), password (\S+)$", demo.output, re.M)
+        assert page is not None, demo.output
+        who = {"name": page[2], "password": page[3]}
+        assert (
+            httpx.post(f"{page[1]}/v1/login", json=who, trust_env=False).json()["role"] == "admin"
+        )
         demo.end(signal.SIGTERM)
         assert len(demo.seen) >= 12
         assert demo.leftovers() == []

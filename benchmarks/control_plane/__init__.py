@@ -1,0 +1,1 @@
+"""What the control plane's calls cost and how many one worker serves, on real processes."""

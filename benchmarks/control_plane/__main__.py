@@ -1,0 +1,7 @@
+"""Run it."""
+
+import sys
+
+from benchmarks.control_plane.main import main
+
+sys.exit(main())
