@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import beat, flood, followers, netlab, paths, processes, spread
+from benchmarks import beat, flood, followers, netlab, openapi, paths, processes, spread
 from benchmarks.clock import main as clock
+from benchmarks.control_plane import main as control_plane
 from benchmarks.demo_child import demo, isolation
 from benchmarks.errors import BenchError
 
@@ -22,9 +23,11 @@ BENCHMARKS = {
     "processes": ("CPU and memory of a device's four processes", processes),
 }
 
-# The same of those that need no demo; all but the first need root.
+# The same of those that need no demo; all but the first three need root.
 ALONE = {
     "clock": ("estimators of the master's clock, on the same traces", clock.main),
+    "control_plane": ("calls a second, latency and cost of the control plane", control_plane.main),
+    "openapi": ("whatever the schema allows: no 5xx, and answers as it says", openapi.main),
     "netlab": ("the true error of the clock on every network of the lab", netlab.main),
     "paths": ("the beacon paths side by side on every network of the lab", paths.main),
     "beat": ("how exactly a master beats", beat.main),

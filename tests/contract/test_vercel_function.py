@@ -14,6 +14,8 @@ from tests.support import vercel
 from tests.support.control_plane import ADMIN, ADMIN_TOKEN, FILM, ControlPlane
 from tests.support.redis_server import RedisServer
 
+pytestmark = pytest.mark.python312
+
 # A Python bundle may have twice that on the platform; small bundles start sooner.
 MOST_BYTES = 60 * 1024 * 1024
 PASSWORD = "a long enough one, 27"

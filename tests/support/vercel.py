@@ -46,7 +46,7 @@ def ensure_venv() -> Path:
     stamp, want = VENV / ".made", hashlib.sha256("\n".join(wanted).encode()).hexdigest()
     if python.exists() and stamp.exists() and stamp.read_text("utf-8") == want:
         return python
-    base = _new_enough()
+    base = newer_python()
     if base is None:
         raise SystemExit(
             "the check of the Vercel function needs Python 3.12 or newer, with its venv module: "
@@ -60,7 +60,8 @@ def ensure_venv() -> Path:
     return python
 
 
-def _new_enough() -> str | None:
+def newer_python() -> str | None:
+    """An interpreter that is new enough for the platform's runtime; None: there is none here."""
     for candidate in _candidates():
         test = f"import sys, ensurepip, venv; sys.exit(sys.version_info < {OLDEST})"
         with contextlib.suppress(OSError):

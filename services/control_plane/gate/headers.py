@@ -1,6 +1,5 @@
 """Security headers on every answer, as ASGI middleware. What a route has set itself stays."""
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.control_plane.gate.client import is_https
@@ -21,6 +20,15 @@ ALWAYS = {
 OVER_HTTPS = {"Strict-Transport-Security": "max-age=63072000"}
 
 
+def _raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    """As ASGI has them: every call pays for this middleware, so they are made once."""
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+
+
+_ALWAYS = _raw(ALWAYS)
+_BOTH = _raw(ALWAYS | OVER_HTTPS)
+
+
 class SecurityHeaders:
     """Adds the headers of this module; it must be the outermost middleware."""
 
@@ -33,13 +41,14 @@ class SecurityHeaders:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        wanted = ALWAYS | (OVER_HTTPS if is_https(scope, self._settings) else {})
+        wanted = _BOTH if is_https(scope, self._settings) else _ALWAYS
 
         async def dressed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in wanted.items():
-                    headers.setdefault(name, value)
+                headers = list(message["headers"])
+                there = {name for name, _ in headers}
+                headers += [pair for pair in wanted if pair[0] not in there]
+                message = {**message, "headers": headers}
             await send(message)
 
         await self._app(scope, receive, dressed)

@@ -157,7 +157,7 @@ def settle_due(site: SiteDocument, progress: Mapping[str, Progress], *, now_ms: 
 def move_member(site: SiteDocument, place: Member, *, now_ms: int) -> Decision:
     """A member's LAN address or port is another now: the same term, told to all members."""
     record = site.session_of(place.device_id)
-    if record is None or place in record.spec.members:
+    if record is None or record.spec.member(place.device_id) == place:
         return Decision(site)
     members = tuple(place if m.device_id == place.device_id else m for m in record.spec.members)
     return reissued(
