@@ -2,8 +2,8 @@
 what it does not.
 
 Cases are drawn from ``/openapi.json`` of a real server over a real Redis, as nobody, device,
-operator and administrator. Whatever is asked: no answer is a 5xx, and each is one of those that
-the schema names, of the type and shape that it says.
+operator and administrator, by token and by cookie. Whatever is asked: no answer is a 5xx, and each
+is one of those that the schema names, of the type and shape that it says.
 """
 
 import argparse
@@ -50,6 +50,7 @@ STEP_MS = 1000
 # So often a path names something that is there.
 KNOWN_SHARE = 0.7
 REFRESH_CASES = 40
+OK = 200
 START_S = 20
 # Some operations have few cases to draw; what is left over then goes to all of them anew.
 TURNS = 5
@@ -97,6 +98,7 @@ class World:
         self._names = itertools.count()
         self.bearers: list[str] = []
         self.known: dict[str, list[str]] = {}
+        self.browser: dict[str, str] = {}
         asyncio.run(self.refresh())
 
     async def refresh(self) -> None:
@@ -113,6 +115,7 @@ class World:
             account = {"name": "ana", "role": "operator", "password": "a long enough one, 27"}
             await http.post("/v1/accounts", json=account, headers=ADMIN)
             waiting = await cloud.commands(alive[-1])
+        await self.log_in()
         self.known = {
             "site": [SITE],
             "device_id": names,
@@ -120,6 +123,20 @@ class World:
             "session_id": [session.json().get("session_id", "none")],
             "command_id": [command["command_id"] for command in waiting] or ["none"],
         }
+
+    async def log_in(self) -> None:
+        """Have somebody logged in, whose account no case is pointed at."""
+        typed = {"name": "browser", "password": "a long enough one, 27"}
+        async with httpx.AsyncClient(base_url=self._url, trust_env=False) as http:
+            if (await http.get("/v1/me", headers=self.browser)).is_success:
+                return
+            reply = await http.post("/v1/login", json=typed)
+            if not reply.is_success:
+                await http.post("/v1/accounts", json={**typed, "role": "admin"}, headers=ADMIN)
+                reply = await http.post("/v1/login", json=typed)
+        if reply.is_success:
+            cookies = "; ".join(f"{name}={value}" for name, value in reply.cookies.items())
+            self.browser = {"Cookie": cookies, "X-CSRF-Token": reply.json()["csrf"]}
 
     async def _beat(self, http: httpx.AsyncClient, bearer: str) -> bool:
         body = {"address": "10.0.0.1", "beacon_port": 7600, "probe_port": 7601}
@@ -129,11 +146,13 @@ class World:
     def credentials(self, chance: random.Random, path: str) -> dict[str, str]:
         """A header of somebody; mostly of one who may ask for that path."""
         device = as_device(chance.choice(self.bearers))
-        everybody = [{}, device, OPERATOR, ADMIN, as_device("screen-1.lobby.wrong")]
+        no_csrf = {"Cookie": self.browser["Cookie"]} if self.browser else {}
+        wrong = as_device("screen-1.lobby.wrong")
+        everybody = [{}, device, OPERATOR, ADMIN, self.browser, no_csrf, wrong]
         if chance.random() > KNOWN_SHARE:
             return chance.choice(everybody)
         is_devices = path.startswith(("/v1/device", "/v1/sync"))
-        return device if is_devices else chance.choice([OPERATOR, ADMIN])
+        return device if is_devices else chance.choice([OPERATOR, ADMIN, self.browser])
 
 
 @dataclass
@@ -173,15 +192,28 @@ class Asking:
             if name in known and chance.random() < KNOWN_SHARE:
                 case.path_parameters[name] = chance.choice(known[name])
         headers = self.world.credentials(chance, case.operation.path)
+        if headers:
+            _undress(case)
         response = case.call(base_url=self.url, headers=headers, timeout=START_S)
         report.cases += 1
         report.statuses[response.status_code] += 1
+        if case.operation.path == "/v1/logout" and response.status_code == OK:
+            asyncio.run(self.world.log_in())
         try:
             case.validate_response(response, checks=CHECKS, headers=headers)
         except (FailureGroup, Failure) as error:
             failures = error.exceptions if isinstance(error, FailureGroup) else [error]
             for failure in failures:
                 _note(report, case, headers, response, failure)
+
+
+def _undress(case: Any) -> None:
+    """Take off the credentials that were made up: with them, good ones would not be looked at."""
+    for name in list(case.headers or {}):
+        if name.lower() in {"authorization", "cookie", "x-csrf-token"}:
+            del case.headers[name]
+    for name in list(case.cookies or {}):
+        del case.cookies[name]
 
 
 def ask(url: str, cases: int, seed_of_all: int) -> Report:

@@ -2,8 +2,8 @@
 
 Tests marked ``root`` are left out (deselected, with one line that says so) where namespaces
 cannot be made: not root, or the root of a container; those marked ``python312`` where there is no
-Python 3.12 or newer beside ours. With
-``UNISONO_NO_SKIPS=1``, as in CI, a test skipped, expected to fail or left out fails the run.
+Python 3.12 or newer. With ``UNISONO_NO_SKIPS=1``, as in CI, a test skipped, expected to fail or
+left out fails the run.
 """
 
 import os

@@ -117,7 +117,8 @@ async def _site(
     for device, token in zip(devices, tokens, strict=True):
         wish = {"token": token, "device_id": device.name}
         asked = request("POST", "/v1/device/enroll", body=wish, address=device.public_address)
-        device.bearer = f"{device.name}.{(await _granted(line, asked)).document()['secret']}"
+        enrolled = (await _granted(line, asked)).document()["secret"]
+        device.bearer = f"{device.name}.{enrolled.rpartition('.')[0]}"
         device.prepare(interval_s)
         await _granted(line, _calls(device)["H"])
     session = {"site": site, "playlist": [FILM], "start_delay_ms": 0}

@@ -7,7 +7,7 @@ import asyncio
 from functools import partial
 from importlib.metadata import version
 
-from services.cloud_bridge.client import CloudClient, Hint, Polled
+from services.cloud_bridge.client import CloudClient, Hint
 from services.cloud_bridge.errors import CloudError, CloudRejected
 from services.cloud_bridge.holding import Holding
 from services.cloud_bridge.identity import Identity
@@ -70,7 +70,14 @@ class Bridge:
         self._holding = Holding(settings.device_id, state, publisher)
         self._standing = Standing(settings.device_id, flags)
         self._line = CloudLine(identity, clock)
-        self._orders = Orders(settings.device_id, self._holding, self._line, client, clock)
+        self._orders = Orders(
+            settings.device_id,
+            identity.command_key,
+            holding=self._holding,
+            line=self._line,
+            client=client,
+            clock=clock,
+        )
         self._rotation = Rotation(identity, client, self._line, state)
         self._observed = Observed()
         self._link = LinkObserved()
@@ -181,7 +188,8 @@ class Bridge:
         self._note(hint)
         if self.desired is None and not hint.session_id:
             # Nothing is known here and nothing is asked: what others may still play is over.
-            await self._holding.adopt(Desired(hint.revision, None))
+            # No revision is taken from a hint: nobody has signed it.
+            await self._holding.adopt(Desired(0, None))
         elif self._differs(hint):
             self._line.wake(Call.COMMANDS)
         if hint.rotate:
@@ -217,16 +225,12 @@ class Bridge:
         return hint.next_poll_s
 
     async def _poll(self) -> float | None:
-        async def once() -> tuple[str, Polled]:
-            secret = self._identity.secret
-            # Not what was acknowledged: a command that was refused may be given out again.
-            after = 0 if self.desired is None else self.desired.revision
-            return secret, await self._client.commands(after)
-
-        secret, polled = await self._line.ask(Call.COMMANDS, once)
+        # Not what was acknowledged: a command that was refused may be given out again.
+        after = 0 if self.desired is None else self.desired.revision
+        polled = await self._line.ask(Call.COMMANDS, partial(self._client.commands, after))
         self._line.note_server_time(polled.server_time_ms)
         for body in polled.commands:
-            await self._orders.obey(body, secret)
+            await self._orders.obey(body)
         return polled.next_poll_s
 
     def _note(self, hint: Hint) -> None:

@@ -9,13 +9,18 @@ from hashlib import sha256
 
 from unisono.state import LocalState
 from unisono.state.local import KeptSecret
-from unisono.wire.seal import command_key
+from unisono.wire.seal import split_secret
 
 
 class Identity:
-    """``secret`` is the one to use; which one that is may change at any time."""
+    """``secret`` is the one to use; which one that is may change at any time.
 
-    def __init__(self, device_id: str, secret: str) -> None:
+    ``enrolled`` is what enrolment gave out; its last part is ``command_key``, which stays and is
+    never sent. ValueError when it has none.
+    """
+
+    def __init__(self, device_id: str, enrolled: str) -> None:
+        secret, self.command_key = split_secret(enrolled)
         self.device_id = device_id
         self.secret = secret
         self._enrolled = secret
@@ -63,11 +68,6 @@ class Identity:
         self._known = tuple(dict.fromkeys((secret, before, self._enrolled)))
         self._refused.clear()
         self.secret = secret
-
-
-def key_of(secret: str) -> bytes:
-    """The key of the commands that are signed for the owner of ``secret``."""
-    return command_key(_digest(secret))
 
 
 def _digest(secret: str) -> str:

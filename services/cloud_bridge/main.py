@@ -9,7 +9,7 @@ from services.cloud_bridge.client import CloudClient, paths_of
 from services.cloud_bridge.identity import Identity
 from unisono.bus import Bus, topics
 from unisono.bus.topics import DriftSample, LinkStats, Owner
-from unisono.config import load_flags, load_settings
+from unisono.config import ConfigError, Settings, load_flags, load_settings
 from unisono.core.outbox import Outbox
 from unisono.runtime import SystemClock, repeat, run_daemon, set_log_level
 from unisono.runtime.boot import boot_id
@@ -27,7 +27,7 @@ async def serve() -> None:
     """Link this device to the cloud until cancelled; the show goes on without us."""
     settings, flags = load_settings(), load_flags()
     set_log_level(settings.log_level)
-    identity = Identity(settings.device_id, settings.secret())
+    identity = _identity(settings)
     state = LocalState(settings.redis_url)
     client = CloudClient(settings.control_url, identity, paths=paths_of(settings))
     bus = Bus(settings.bus_dir)
@@ -62,6 +62,15 @@ async def serve() -> None:
         await client.close()
         await state.close()
         bus.close()
+
+
+def _identity(settings: Settings) -> Identity:
+    try:
+        return Identity(settings.device_id, settings.secret())
+    except ValueError as error:
+        raise ConfigError(
+            f"UNISONO_DEVICE_SECRET is not whole as enrolment gave it ({error}): enrol anew"
+        ) from None
 
 
 def main() -> int:

@@ -15,7 +15,6 @@ import msgspec
 from services.cloud_bridge.client import CloudClient
 from services.cloud_bridge.errors import CloudRejected
 from services.cloud_bridge.holding import Holding
-from services.cloud_bridge.identity import key_of
 from services.cloud_bridge.line import CloudLine
 from unisono.core.commands import AckOutcome, Command
 from unisono.core.units import NS_PER_MS
@@ -31,19 +30,27 @@ class Orders:
     """Carries out what the polls bring. ``counts`` is by kind and outcome."""
 
     def __init__(
-        self, device_id: str, holding: Holding, line: CloudLine, client: CloudClient, clock: Clock
+        self,
+        device_id: str,
+        key: bytes,
+        *,
+        holding: Holding,
+        line: CloudLine,
+        client: CloudClient,
+        clock: Clock,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._device_id = device_id
+        self._key = key
         self._holding = holding
         self._line = line
         self._client = client
         self._clock = clock
         self._forged = False
 
-    async def obey(self, body: dict[str, Any], secret: str) -> None:
-        """One command that came in answer to ``secret``; what is not acknowledged comes again."""
-        if not self._is_genuine(body, secret):
+    async def obey(self, body: dict[str, Any]) -> None:
+        """One command; what is not acknowledged comes again."""
+        if not self._is_genuine(body):
             self._note_forged(body)
             return
         self._forged = False
@@ -65,9 +72,9 @@ class Orders:
             _log.info("%s: %s%s", what, done.outcome.value, detail)
         await self._ack(command.command_id, done.outcome, done.detail)
 
-    def _is_genuine(self, body: dict[str, Any], secret: str) -> bool:
+    def _is_genuine(self, body: dict[str, Any]) -> bool:
         try:
-            return body.get("device_id") == self._device_id and is_signed(body, key_of(secret))
+            return body.get("device_id") == self._device_id and is_signed(body, self._key)
         except (RecursionError, ValueError):  # no command of ours is nested a thousand deep
             return False
 

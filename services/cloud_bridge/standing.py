@@ -23,6 +23,7 @@ class Standing:
         self._idle, self._idle_version = flags, 0
         self._session: SessionSpec | None = None
         self._in_session = flags
+        self._session_version = 0
         self._since_own_ns = OwnNs(0)
         self._unfit = 0
 
@@ -34,7 +35,7 @@ class Standing:
     @property
     def flags_version(self) -> int:
         """The version of the site's flags that they come from; 0: of none."""
-        return self._idle_version if self._session is None else self._session.flags_version
+        return self._idle_version if self._session is None else self._session_version
 
     def take(self, session: SessionSpec | None, now_own_ns: OwnNs) -> None:
         """The session that holds now; None for none."""
@@ -47,8 +48,9 @@ class Standing:
         if session is not None:
             try:
                 self._in_session = load_flags(session.flags, base=self._own)
+                self._session_version = session.flags_version
             except ConfigError as error:
-                self._in_session = self._own
+                self._in_session, self._session_version = self._own, 0
                 _log.warning("the session's flags are not used here: %s", error)
 
     def hear_flags(self, version: int, values: Mapping[str, str] | None) -> None:

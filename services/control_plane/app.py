@@ -1,28 +1,36 @@
 """The ASGI app: stateless over one store, any number of instances."""
 
+import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.responses import PlainTextResponse
 
 from services.control_plane import errors, metrics, openapi, pages
-from services.control_plane.calls import Accounting, SizeLimit
+from services.control_plane.calls import Accounting, SizeLimit, call_of
 from services.control_plane.context import Context
 from services.control_plane.devices import table
 from services.control_plane.devices.enrolment import MIN_TOKEN_CHARS, tokens_of
 from services.control_plane.gate.access import let_in_metrics
 from services.control_plane.gate.headers import SecurityHeaders
+from services.control_plane.gate.tokens import NAME
 from services.control_plane.operators import bodies as operator_bodies
 from services.control_plane.operators.api import routers
+from services.control_plane.operators.decide import unknown_site
 from services.control_plane.settings import ControlSettings
-from services.control_plane.side_by_side import side_by_side
+from services.control_plane.side_by_side import AT_ONCE, side_by_side
 from unisono.core.errors import UserError
 from unisono.state import DocumentStore, RedisStore
 from unisono.state.documents import NO_SITE
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Site = Annotated[
+    str, Query(pattern=f"^(-|{NAME.pattern})$", description="Of this site alone; `-`: of none")
+]
 
 _DESCRIPTION = """What plays, who leads and when it starts, for every site.
 
@@ -99,7 +107,9 @@ def check(settings: ControlSettings) -> None:
 
 
 def _add_public(app: FastAPI) -> None:
-    failures: dict[int | str, dict[str, Any]] = {503: {"model": operator_bodies.ErrorBody}}
+    failures: dict[int | str, dict[str, Any]] = {
+        503: {"model": operator_bodies.ErrorBody, "description": "Refused"}
+    }
 
     @app.get("/healthz", name="healthz", tags=["public"], responses=failures)
     async def healthz(request: Request) -> operator_bodies.HealthBody:
@@ -108,12 +118,27 @@ def _add_public(app: FastAPI) -> None:
         await context.store.ping()
         return operator_bodies.HealthBody(status="ok", version=version("unisono"))
 
-    @app.get("/metrics", name="metrics", tags=["public"], response_class=PlainTextResponse)
-    async def show_metrics(request: Request) -> PlainTextResponse:
-        """Counters and gauges as Prometheus text."""
+    @app.get(
+        "/metrics",
+        name="metrics",
+        tags=["public"],
+        response_class=PlainTextResponse,
+        responses={status: operator_bodies.ERRORS[status] for status in (401, 404, 422, 429, 503)},
+    )
+    async def show_metrics(request: Request, site: Site | None = None) -> PlainTextResponse:
+        """Counters and gauges as Prometheus text: of all sites, or of one alone."""
+        await let_in_metrics(request)
         context: Context = request.app.state.context
-        let_in_metrics(request)
         sites = [*await context.store.sites(), NO_SITE]
-        views = await side_by_side(context.store.site_view, sites)
-        text = metrics.render(dict(zip(sites, views, strict=True)), context.now_ms())
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        if site is not None:
+            if site not in sites:
+                raise unknown_site(site)
+            sites = [site]
+        page = metrics.Page()
+        for at in range(0, len(sites), AT_ONCE):
+            names = sites[at : at + AT_ONCE]
+            found = await side_by_side(context.store.site_counters, names, call_of(request).meter)
+            for name, counters in zip(names, found, strict=True):
+                page.add(name, counters, context.now_ms())
+                await asyncio.sleep(0)  # others are served between two sites
+        return PlainTextResponse(page.text(), media_type=METRICS_TYPE)

@@ -14,8 +14,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.control_plane.errors import body_of, failed
-from services.control_plane.metering import Meter, metered
+from services.control_plane.errors import AWAY, body_of, failed
+from services.control_plane.gate.roles import DEVICE_ROUTES
+from services.control_plane.metering import Meter, Tails, metered
 from unisono.state import DocumentStore, StateError, keys
 from unisono.state.documents import NO_SITE, Batch
 
@@ -30,10 +31,14 @@ class Call:
     """What is known of a request on its way: its site, its cost, whether it is counted yet.
 
     ``route`` is the name that it is counted under; "": that of the web framework's route.
+    ``booked_ns`` is how much of its CPU time stands in the counters, ``tail_ns`` what an earlier
+    call of the same route had used after it was counted (None: not asked for yet).
     """
 
     site: str = NO_SITE
     route: str = ""
+    booked_ns: int = 0
+    tail_ns: int | None = None
     meter: Meter = field(default_factory=Meter)
     counted: bool = False
 
@@ -44,14 +49,25 @@ def call_of(request: Request) -> Call:
     return call
 
 
-def count_call(batch: Batch, route: str, status: int, used_ns: int, now_ms: int) -> None:
-    """Count one call, by the batch's site: answered so, at that cost in CPU time."""
-    used_us = used_ns // 1000
+def count_call(batch: Batch, call: Call, tails: Tails, status: int, now_ms: int) -> None:
+    """Count one call, by the batch's site: answered so, at that cost in CPU time.
+
+    What it uses from here on, to store all this and to answer, is counted with the next call of the
+    same route (`Tails`).
+    Of a day the calls of devices are told from everybody else's: how often somebody looked says
+    nothing of what the devices cost.
+    """
+    if call.tail_ns is None:
+        call.tail_ns = tails.take(call.route)
+    call.booked_ns = call.meter.used_ns()
+    used_us = (call.booked_ns + call.tail_ns) // 1000
+    route = call.route
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     date = f"{now:%Y%m%d}"
     batch.add(keys.REQUESTS, f"{route} {status}")
     batch.add(keys.CPU, route, used_us)
-    batch.add(keys.DAY, f"calls {now.hour:02}", part=date)
+    kind = "calls" if route in DEVICE_ROUTES else "looks"
+    batch.add(keys.DAY, f"{kind} {now.hour:02}", part=date)
     batch.add(keys.DAY, "cpu_us", used_us, part=date)
 
 
@@ -68,7 +84,10 @@ class Accounting:
             return
         call = Call()
         scope[_CALL] = call
+        scope[AWAY] = [False]  # a list: what is inside the app may see a copy of the scope
         await metered(self._serve(call, scope, receive, send), call.meter)
+        if call.counted:
+            _context(scope).tails.leave(call.route, call.meter.used_ns() - call.booked_ns)
 
     async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
@@ -95,13 +114,18 @@ class Accounting:
 
 
 async def _count(scope: Scope, call: Call, status: int) -> None:
-    if status == 503:  # the store is away: to ask it again would only take long
+    if scope[AWAY][0]:  # to ask the store again would only take long
         return
-    context: Any = scope["app"].state.context
+    context = _context(scope)
     store: DocumentStore = context.store
     batch = store.batch(call.site)
-    count_call(batch, call.route or _route(scope), status, call.meter.used_ns(), context.now_ms())
+    call.route = call.route or _route(scope)
+    count_call(batch, call, context.tails, status, context.now_ms())
     await store.settle(batch)
+
+
+def _context(scope: Scope) -> Any:
+    return scope["app"].state.context
 
 
 class SizeLimit:

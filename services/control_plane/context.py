@@ -1,11 +1,12 @@
 """What every route shares: the store, the clock, the settings; and the bearer token of a call."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import Request
 
 from services.control_plane.errors import ApiError
+from services.control_plane.metering import Tails
 from services.control_plane.settings import ControlSettings
 from unisono.state import DocumentStore
 
@@ -14,11 +15,12 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One app's parts; ``now_ms`` is UTC since the epoch."""
+    """One app's parts; ``now_ms`` is UTC since the epoch, ``tails`` CPU time not counted yet."""
 
     settings: ControlSettings
     store: DocumentStore
     now_ms: Callable[[], int]
+    tails: Tails = field(default_factory=Tails)
 
 
 def context_of(request: Request) -> Context:

@@ -10,9 +10,11 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from unisono.core.site_document import Refused
-from unisono.state import StateError
+from unisono.state import StateError, StateUnavailable
 
 RETRY_AFTER_S = 2
+# Where a request on its way says that the store is away: then nothing can be counted.
+AWAY = "unisono.away"
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +71,10 @@ def install(app: FastAPI) -> None:
         return JSONResponse(body_of(error.code, str(error)), REFUSALS.get(error.code, 409))
 
     @app.exception_handler(StateError)
-    async def _state(_: Request, error: StateError) -> JSONResponse:
+    async def _state(request: Request, error: StateError) -> JSONResponse:
         _log.warning("%s", error)
+        if isinstance(error, StateUnavailable):
+            request.scope[AWAY][0] = True
         return state_away()
 
     @app.exception_handler(RequestValidationError)

@@ -20,6 +20,8 @@ from unisono.core.errors import UserError
 from unisono.state import StateError
 
 _REDIS_URL = PREFIX + "REDIS_URL"
+_ADMIN_TOKEN = PREFIX + "ADMIN_TOKEN"
+_METRICS_TOKEN = PREFIX + "METRICS_TOKEN"
 _CLIENT_HEADER = PREFIX + "CLIENT_ADDRESS_HEADER"
 # What Redis services of the platform's marketplace name the address of their database.
 REDIS_URL_NAMES = ("REDIS_URL", "KV_URL")
@@ -44,8 +46,10 @@ class Misconfigured:
 def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables of the settings, with what is different on the platform; `UserError`.
 
-    There is no Redis on the machine itself, and the client's address comes in a header, which
-    the platform overwrites: nobody can make one up.
+    There is no Redis on the machine itself. Whoever calls comes through the platform's proxy,
+    which overwrites the header with the client's address and says that it was over TLS: nobody
+    can make them up. And the world can reach ``/metrics``: it never stays open, the operator's and
+    the administrator's tokens open it (`let_in_metrics`), and one of its own if there is one.
     """
     values = {name: text for name, text in environment.items() if name.startswith(PREFIX)}
     address = next((environment[n] for n in REDIS_URL_NAMES if environment.get(n)), "")
@@ -53,8 +57,9 @@ def settings_of(environment: Mapping[str, str]) -> dict[str, str]:
         if not address:
             raise UserError(f"{_REDIS_URL} is not set: give it the rediss:// URL of the database")
         values[_REDIS_URL] = address
-    if environment.get("VERCEL"):
-        values.setdefault(_CLIENT_HEADER, "x-forwarded-for")
+    # What says that this is Vercel (VERCEL=1) is there only if the project exposes it: not asked.
+    values[_CLIENT_HEADER] = values.get(_CLIENT_HEADER) or "x-forwarded-for"
+    values[_METRICS_TOKEN] = values.get(_METRICS_TOKEN) or values.get(_ADMIN_TOKEN, "")
     return values
 
 

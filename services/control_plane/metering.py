@@ -35,6 +35,25 @@ class Meter:
         return self._used_ns + time.thread_time_ns() - self._since_ns
 
 
+class Tails:
+    """What calls have used after they were counted, until the next call of the same route.
+
+    A call is counted with all that it writes, so it cannot know what writing costs. It is all that
+    a process keeps between calls: when it ends, the tails of its last calls are lost.
+    """
+
+    def __init__(self) -> None:
+        self._ns: dict[str, int] = {}
+
+    def leave(self, route: str, used_ns: int) -> None:
+        """Add what a call of ``route`` has used since it was counted."""
+        self._ns[route] = self._ns.get(route, 0) + used_ns
+
+    def take(self, route: str) -> int:
+        """What was left, which is counted now."""
+        return self._ns.pop(route, 0)
+
+
 @types.coroutine
 def metered(work: Coroutine[Any, Any, T], meter: Meter) -> Generator[Any, Any, T]:
     """Await ``work``, metering each of its steps.

@@ -1,19 +1,19 @@
 """``/metrics``: Prometheus text made from counters in Redis; nothing is counted in this process.
 
-What can be counted is there from the start, at zero: a rate over a counter that appears with
-its first event misses that event.
+What devices and events can count is there from the start, at zero: a rate over a counter that
+appears with its first event misses that event.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from services.control_plane.gate.roles import DEVICE_ROUTES, Scope
 from services.control_plane.gate.roles import TABLE as ROUTES
-from services.control_plane.gate.roles import Role, Scope
 from services.control_plane.operators.audit import ACCOUNT_EVENTS, SITE_EVENTS
 from unisono.core.control_session import state_of
 from unisono.core.event_kinds import EVENT_KINDS, FALLBACK
 from unisono.core.session_state import Progress, SessionState
-from unisono.state.documents import NO_SITE, SiteView
+from unisono.state.documents import NO_SITE, SiteCounters
 
 # A device counts as seen if it called within this time: a dozen heartbeats at the default.
 SEEN_WITHIN_MS = 60_000
@@ -59,23 +59,44 @@ TABLE = (
     *(SESSIONS, DEVICES, SEEN),
 )
 
+# What is there at zero, with the status of success: at each site what its devices call, and once
+# what belongs to no site. What operators call of a site is there from its first call on: of a
+# thousand sites those zeros alone would be megabytes.
+_OF_DEVICES = {rule.route: rule.success for rule in ROUTES if rule.route in DEVICE_ROUTES}
+_OF_NO_SITE = {
+    rule.route: rule.success
+    for rule in ROUTES
+    if rule.route not in DEVICE_ROUTES and rule.scope is not Scope.SITE
+}
+
 Sample = tuple[Metric, tuple[str, ...], int | float]
 
 
-def render(views: Mapping[str, SiteView], now_ms: int) -> str:
-    """The text for these sites; `NO_SITE` stands for requests that belong to none."""
-    lines: dict[Metric, list[str]] = {metric: [] for metric in TABLE}
-    for site, view in views.items():
-        for metric, words, value in _samples(site, view, now_ms):
-            lines[metric].append(f"{metric.name}{_labels(metric.labels, words)} {value}")
-    text: list[str] = []
-    for metric, found in lines.items():
-        text += [f"# HELP {metric.name} {metric.meaning}", f"# TYPE {metric.name} {metric.kind}"]
-        text += found
-    return "\n".join(text) + "\n"
+class Page:
+    """The text, put together site by site: with many sites others are to be served meanwhile."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Metric, list[str]] = {metric: [] for metric in TABLE}
+
+    def add(self, site: str, counters: SiteCounters, now_ms: int) -> None:
+        """Add one site; `NO_SITE` stands for requests that belong to none."""
+        for metric, words, value in _samples(site, counters, now_ms):
+            labels = _labels(metric.labels, words)
+            self._lines[metric].append(f"{metric.name}{labels} {value}")
+
+    def text(self) -> str:
+        """All of it."""
+        text: list[str] = []
+        for metric, found in self._lines.items():
+            text += [
+                f"# HELP {metric.name} {metric.meaning}",
+                f"# TYPE {metric.name} {metric.kind}",
+                *found,
+            ]
+        return "\n".join(text) + "\n"
 
 
-def _samples(site: str, view: SiteView, now_ms: int) -> Iterator[Sample]:
+def _samples(site: str, view: SiteCounters, now_ms: int) -> Iterator[Sample]:
     yield from _counters(site, view)
     if site == NO_SITE:
         return
@@ -87,14 +108,14 @@ def _samples(site: str, view: SiteView, now_ms: int) -> Iterator[Sample]:
     ]
     for state in RUNNING:
         yield SESSIONS, (site, state.value), states.count(state)
-    yield DEVICES, (site,), len(view.devices)
-    times_ms = (view.seen_ms.get(device_id) for device_id in view.devices)
+    yield DEVICES, (site,), len(view.device_ids)
+    times_ms = (view.seen_ms.get(device_id) for device_id in view.device_ids)
     seen = sum(at_ms is not None and now_ms - at_ms <= SEEN_WITHIN_MS for at_ms in times_ms)
     yield SEEN, (site,), seen
 
 
-def _counters(site: str, view: SiteView) -> Iterator[Sample]:
-    routes = {rule.route: rule.success for rule in ROUTES if _belongs(rule.who, rule.scope, site)}
+def _counters(site: str, view: SiteCounters) -> Iterator[Sample]:
+    routes = _OF_NO_SITE if site == NO_SITE else _OF_DEVICES
     requests = {f"{route} {status}": 0 for route, status in routes.items()} | dict(view.requests)
     for name, count in sorted(requests.items()):
         route, _, status = name.rpartition(" ")
@@ -105,12 +126,6 @@ def _counters(site: str, view: SiteView) -> Iterator[Sample]:
     kinds = ACCOUNT_EVENTS if site == NO_SITE else (*EVENT_KINDS, *SITE_EVENTS)
     for kind, count in sorted((dict.fromkeys(kinds, 0) | dict(view.events)).items()):
         yield EVENTS, (site, kind), count
-
-
-def _belongs(who: frozenset[Role], scope: Scope, site: str) -> bool:
-    """Whether the successful calls of such a route are counted at that site."""
-    of_a_site = scope is Scope.SITE or (Role.DEVICE in who and scope is Scope.OWN)
-    return of_a_site != (site == NO_SITE)
 
 
 def _labels(names: Sequence[str], words: Sequence[str]) -> str:

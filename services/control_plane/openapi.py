@@ -1,4 +1,8 @@
-"""The schema of the device calls, added to that of the operators' (which FastAPI makes)."""
+"""The schema of the device calls, added to that of the operators' (which FastAPI makes).
+
+Who may call what is added from the table of roles, and what comes with a refusal: when to come
+back, and how to show who one is.
+"""
 
 from typing import Any
 
@@ -8,9 +12,52 @@ from fastapi.openapi.utils import get_openapi
 
 from services.control_plane.devices.bodies import EXAMPLES, MAX_NUMBER
 from services.control_plane.devices.table import TABLE, DeviceCall
+from services.control_plane.gate import roles
+from services.control_plane.gate.access import CSRF_HEADER
+from services.control_plane.gate.logins import COOKIE, SECURE_COOKIE
 
 _REF = "#/components/schemas/{name}"
 _ERROR = {"$ref": "#/components/schemas/ErrorBody"}
+_SCHEMES: dict[str, dict[str, str]] = {
+    "device": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "DEVICE_ID.SECRET, as given at enrolment",
+    },
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "The operators' or the administrators' token of the settings",
+    },
+    "login": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": f"What logging in gives; over https it is called {SECURE_COOKIE}",
+    },
+    "csrf": {
+        "type": "apiKey",
+        "in": "header",
+        "name": CSRF_HEADER,
+        "description": "`csrf` of the login, with whatever changes something by cookie",
+    },
+    "metrics": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "UNISONO_CONTROL_METRICS_TOKEN, where one is set",
+    },
+}
+_RETRY = {
+    "Retry-After": {
+        "description": "Seconds after which to come back",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 1},
+    }
+}
+_CHALLENGE = {
+    "WWW-Authenticate": {"description": "Bearer", "required": False, "schema": {"type": "string"}}
+}
+_HEADERS = {"401": _CHALLENGE, "429": _RETRY, "503": _RETRY}
 
 
 def install(app: FastAPI) -> None:
@@ -35,14 +82,30 @@ def _schema(app: FastAPI) -> dict[str, Any]:
             schemas[kind.__name__]["examples"] = [EXAMPLES[kind]]
     components = made.setdefault("components", {})
     components.setdefault("schemas", {}).update(schemas)
-    components.setdefault("securitySchemes", {})["device"] = {
-        "type": "http",
-        "scheme": "bearer",
-        "description": "DEVICE_ID.SECRET, as given at enrolment",
-    }
+    components.setdefault("securitySchemes", {}).update(_SCHEMES)
     for row in TABLE:
         made["paths"].setdefault(row.path, {})[row.method.lower()] = _operation(row)
+    for rule in roles.TABLE:
+        operation = made["paths"][rule.path][rule.method.lower()]
+        operation["security"] = _security(rule)
+        for status, headers in _HEADERS.items():
+            if status in operation["responses"]:
+                operation["responses"][status]["headers"] = headers
     return made
+
+
+def _security(rule: roles.Rule) -> list[dict[str, list[str]]]:
+    """What a call has to show, one of these; by the table of roles."""
+    if rule.route == "metrics":
+        return [{}, {"metrics": []}, {"token": []}]
+    if roles.Role.NOBODY in rule.who:
+        return []
+    if roles.Role.DEVICE in rule.who:
+        return [{"device": []}]
+    by_cookie: dict[str, list[str]] = {"login": []}
+    if rule.method != "GET":
+        by_cookie["csrf"] = []
+    return [{"token": []}, by_cookie]
 
 
 def _operation(row: DeviceCall) -> dict[str, Any]:
@@ -56,7 +119,6 @@ def _operation(row: DeviceCall) -> dict[str, Any]:
         "operationId": f"device-{row.name}",
         "summary": row.summary,
         "responses": answers,
-        "security": [] if row.name == "enroll" else [{"device": []}],
     }
     if row.asked is not None:
         operation["requestBody"] = {"required": True, "content": _json(_ref(row.asked))}

@@ -101,7 +101,10 @@ def assets() -> Mapping[str, Asset]:
 
 
 def flag_table() -> list[dict[str, Any]]:
-    """Each ``SYNC_*`` flag with its kind, default, unit, bounds and choices, for the editor."""
+    """Each ``SYNC_*`` flag with its kind, default, unit, bounds and choices, for the editor.
+
+    Those of its choices that are in ``several`` may stand together, with commas between.
+    """
     return [
         {
             "name": line.name,
@@ -111,6 +114,7 @@ def flag_table() -> list[dict[str, Any]]:
             "low": line.low,
             "high": line.high,
             "choices": list(line.choices),
+            "several": list(line.several),
         }
         for line in rows(Flags, PREFIX)
     ]

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +16,11 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.select import Select
 
-DRIVER = "/usr/bin/chromedriver"
+# Asking who is logged in is how the page finds out that nobody is.
+LOGGED_OUT = "/v1/me - Failed to load resource: the server responded with a status of 401"
 SCREENSHOTS = os.environ.get("UNISONO_SCREENSHOTS", "")
 POLL_S = 0.05
+LIMIT_S = 30.0  # only who waits in vain waits so long
 T = TypeVar("T")
 
 
@@ -32,7 +35,7 @@ class Page:
         """Go to an address of the control plane."""
         self.driver.get(self.url + where)
 
-    def find(self, css: str, limit_s: float = 10) -> WebElement:
+    def find(self, css: str, limit_s: float = LIMIT_S) -> WebElement:
         """The first element of that selector that can be seen."""
 
         def seen() -> WebElement | None:
@@ -51,7 +54,7 @@ class Page:
         """What the first element of that selector says; "" when there is none."""
         return next(iter(self.texts(css)), "")
 
-    def until(self, look: Callable[[], T | None], what: str, limit_s: float = 10) -> T:
+    def until(self, look: Callable[[], T | None], what: str, limit_s: float = LIMIT_S) -> T:
         """What ``look`` finds, asked again and again."""
         deadline_s = time.monotonic() + limit_s
         while True:
@@ -108,10 +111,10 @@ class Page:
         return {name: (count, last) for name, (count, last) in found.items()}
 
     def module(self, path: str, expression: str) -> Any:
-        """What ``expression`` says of a module ``m`` of the dashboard."""
+        """What ``expression`` says, at last, of a module ``m`` of the dashboard."""
         script = f"""
             const done = arguments[arguments.length - 1];
-            import("{path}").then((m) => done({{is: {expression}}}))
+            import("{path}").then(async (m) => done({{is: await ({expression})}}))
               .catch((error) => done({{error: `${{error}}`}}));"""
         found: dict[str, Any] = self.driver.execute_async_script(script)
         assert "is" in found, found
@@ -127,6 +130,23 @@ class Page:
                 return
             here.send_keys(Keys.TAB)
         raise AssertionError(f"Tab does not lead to {css}")
+
+    def look_again(self) -> None:
+        """As when somebody comes back to the page: it asks for all at once."""
+        self.driver.execute_script("document.dispatchEvent(new Event('visibilitychange'))")
+
+    def forget_calls(self) -> None:
+        """Count the calls of the page anew."""
+        self.driver.execute_script("performance.clearResourceTimings(); window.since = Date.now()")
+
+    def calls(self, path: str) -> tuple[float, int]:
+        """For how many seconds calls were counted, and how many of that path the page made."""
+        script = """
+            const all = performance.getEntriesByType("resource").map((one) => one.name);
+            return [(Date.now() - window.since) / 1000,
+              all.filter((name) => new URL(name).pathname.startsWith(arguments[0])).length];"""
+        seconds, count = self.driver.execute_script(script, path)
+        return float(seconds), int(count)
 
     def press(self, *keys: str) -> None:
         """Type at the focus."""
@@ -145,10 +165,11 @@ class Page:
         script = "return document.documentElement.scrollWidth - innerWidth"
         return int(self.driver.execute_script(script))
 
-    def complaints(self) -> list[str]:
-        """What the browser's console says is wrong, but for answers 401 and 5xx."""
+    def complaints(self, *expected: str) -> list[str]:
+        """What the browser's console says is wrong, but for lines with one of those in them."""
+        known = (LOGGED_OUT, *expected)
         lines = [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
-        return [line for line in lines if "Failed to load resource" not in line]
+        return [line for line in lines if not any(one in line for one in known)]
 
     def screenshot(self, name: str, width: int, height: int = 0, *, mobile: bool = False) -> None:
         """Write ``dashboard-NAME.png`` where ``UNISONO_SCREENSHOTS`` asks for it; else nothing.
@@ -177,7 +198,9 @@ def browser(url: str, language: str = "en-US") -> Iterator[Page]:
         options.add_argument(f"--{word}")
     options.add_experimental_option("prefs", {"intl.accept_languages": language})
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    found = shutil.which("chromedriver")
+    assert found, "there is no chromedriver on the PATH: install chromium-driver"
+    driver = webdriver.Chrome(options=options, service=Service(found))
     try:
         yield Page(driver, url)
     finally:

@@ -17,7 +17,7 @@ DEVICE_PROCESSES = (
     "unisono-exporter",
 )
 WITH_FLAGS = DEVICE_PROCESSES[:3]
-OPERATOR = {"UNISONO_CONTROL_OPERATOR_TOKEN": "long-enough-for-a-test"}
+ADMIN = {"UNISONO_CONTROL_ADMIN_TOKEN": "long-enough-for-a-test"}
 FILE_IN_THE_WAY = "in-the-way"
 
 
@@ -71,7 +71,7 @@ def device(short_dir: Path) -> dict[str, str]:
     """Settings of a device that would run; tests spoil one of them."""
     return {
         "UNISONO_DEVICE_ID": "screen-1",
-        "UNISONO_DEVICE_SECRET": "not-a-real-secret",
+        "UNISONO_DEVICE_SECRET": f"lobby.not-real.{'5e' * 32}",
         "UNISONO_RUN_DIR": str(short_dir),
         "UNISONO_REDIS_URL": f"unix://{short_dir}/redis.sock?db=0",
         "UNISONO_EXPORTER_PORT": "1",
@@ -183,7 +183,7 @@ def test_exporter_port_in_use(device: dict[str, str], taken_port: int) -> None:
 def test_control_plane_port_in_use(taken_port: int, redis_url: str) -> None:
     words = ("--host", "127.0.0.1", "--port", str(taken_port), "--redis-url", redis_url)
     assert_one_sentence(
-        run("unisono-control-plane", *words, env=OPERATOR), f"127.0.0.1:{taken_port}"
+        run("unisono-control-plane", *words, env=ADMIN), f"127.0.0.1:{taken_port}"
     )
 
 
@@ -198,11 +198,11 @@ def test_control_plane_port_in_use(taken_port: int, redis_url: str) -> None:
     ],
 )
 def test_control_plane_options(words: Sequence[str], expected: str) -> None:
-    assert_one_sentence(run("unisono-control-plane", *words, env=OPERATOR), expected)
+    assert_one_sentence(run("unisono-control-plane", *words, env=ADMIN), expected)
 
 
-def test_control_plane_without_a_secret_for_operators() -> None:
-    assert_one_sentence(run("unisono-control-plane"), "UNISONO_CONTROL_OPERATOR_TOKEN")
+def test_control_plane_without_a_secret_for_administrators() -> None:
+    assert_one_sentence(run("unisono-control-plane"), "UNISONO_CONTROL_ADMIN_TOKEN")
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.support.bridge_link import SECRET, SPEC, linked, term_of
-from tests.support.fake_cloud import Answer, FakeCloud, fake_cloud, http, ok, signed
+from tests.support.bridge_link import ENROLLED, SPEC, linked, term_of
+from tests.support.fake_cloud import KEY, Answer, FakeCloud, fake_cloud, http, ok, signed
 from tests.support.waiting import until
 from unisono.core.commands import prepare
 from unisono.core.session import Desired
@@ -16,10 +16,10 @@ from unisono.state import LocalState, MemoryStore
 NOW_MS = 1_780_000_000_000
 
 
-def command(secret: str = SECRET, device_id: str = "screen-1", **changes: Any) -> dict[str, Any]:
+def command(key: str = KEY, device_id: str = "screen-1", **changes: Any) -> dict[str, Any]:
     """A PREPARE as JSON, spoilt as asked, then signed."""
     body: dict[str, Any] = msgspec.to_builtins(prepare(SPEC, 80, NOW_MS))
-    return signed(body | changes, device_id, secret)
+    return signed(body | changes, device_id, key)
 
 
 def giving(commands: list[dict[str, Any]], server_time_ms: int = NOW_MS) -> Answer:
@@ -45,7 +45,7 @@ async def test_commands_that_make_no_sense_are_acknowledged_as_failed() -> None:
         command(command_id="d", session=command()["session"] | {"playlist": {"items": []}}),
         command(command_id="e", session=command()["session"] | {"members": []}),
         command(command_id="f/../g", seq="now"),
-        signed({"seq": 3}, "screen-1", SECRET),
+        signed({"seq": 3}, "screen-1"),
         command(command_id="good", seq=79),
         command(command_id="old", seq=60, session=command()["session"] | {"term": 1}),
         command(command_id="fell", seq=99, session=command()["session"] | {"term": 1}),
@@ -57,7 +57,7 @@ async def test_commands_that_make_no_sense_are_acknowledged_as_failed() -> None:
         await until(lambda: len(cloud.acks) >= len(spoilt) - 1)
         outcomes = outcomes_of(cloud)
     expected = dict.fromkeys(("a", "b", "c", "d", "e", "f%2F..%2Fg", "fell"), "failed")
-    assert outcomes == expected | {"good": "done", "old": "done"}
+    assert outcomes == expected | {"good": "done", "old": "failed"}
     assert link.bridge.desired == Desired(79, SPEC)
 
 
@@ -82,7 +82,7 @@ def changed(body: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 FORGED: dict[str, dict[str, Any]] = {
     "unsigned": {name: text for name, text in command().items() if name != "signature"},
-    "of_another_key": command(secret="lobby.somebody-else"),
+    "of_another_key": command(key="07" * 32),
     "for_another_device": command(device_id="screen-2"),
     "another_seq": changed(command(), seq=90),
     "another_film": changed(
@@ -116,7 +116,8 @@ async def test_a_forged_command_is_counted_and_left_alone(
     said = [line for line in caplog.messages if "not signed for this device" in line]
     # One line for the lot; again only when a good one has come in between.
     assert len(said) <= cloud.calls["/v1/device/commands"]
-    assert SECRET not in caplog.text
+    assert ENROLLED not in caplog.text
+    assert KEY not in caplog.text
 
 
 async def test_a_flood_of_forged_commands_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -12,7 +12,7 @@ from services.cloud_bridge.client import MAX_REPLY_BYTES, CloudClient, paths_of
 from services.cloud_bridge.errors import CloudAway, CloudError, CloudNonsense, CloudRefused
 from services.cloud_bridge.identity import Identity
 from tests.support.bridge_link import SPEC, Linked, linked
-from tests.support.fake_cloud import FakeCloud, always, fake_cloud, http, ok
+from tests.support.fake_cloud import KEY, FakeCloud, always, fake_cloud, http, ok
 from tests.support.waiting import until
 from unisono.config import Settings
 from unisono.core.errors import UserError
@@ -86,7 +86,7 @@ async def test_whatever_the_cloud_does_the_session_holds(
 
 
 def client_of(url: str) -> CloudClient:
-    return CloudClient(url, Identity("screen-1", "secret"), paths=paths_of(Settings()))
+    return CloudClient(url, Identity("screen-1", f"lobby.secret.{KEY}"), paths=paths_of(Settings()))
 
 
 @pytest.mark.parametrize(

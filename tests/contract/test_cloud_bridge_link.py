@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.bridge_link import SPEC, drift_of, linked, nobody_listens, term_of
 from tests.support.control_plane import OPERATOR, ControlPlane, running_control_plane, start
+from tests.support.fake_cloud import KEY
 from tests.support.waiting import until
 from unisono.bus import Bus, topics
 from unisono.bus.topics import LinkStats
@@ -154,7 +155,7 @@ async def test_a_wrong_secret_is_said_once_and_tried_seldom(
 ) -> None:
     await cloud.enrol("screen-1")
     with caplog.at_level(logging.WARNING):
-        async with linked(cloud.url, "screen-1.lobby.wrong") as link:
+        async with linked(cloud.url, f"screen-1.lobby.wrong.{KEY}") as link:
             calls = ("heartbeat 401", "status 401", "commands 401")
             await until(lambda: all(link.count(name) for name in calls))
             beats = len(link.stats)

@@ -10,7 +10,7 @@ import pytest
 
 from services.cloud_bridge.identity import Identity
 from tests.support.bridge_link import SECRET, SPEC, linked, term_of
-from tests.support.fake_cloud import FakeCloud, fake_cloud, http, ok, signed
+from tests.support.fake_cloud import KEY, FakeCloud, fake_cloud, http, ok, signed
 from tests.support.waiting import until
 from unisono.core.commands import prepare
 from unisono.state import LocalState, MemoryStore, StateUnavailable
@@ -44,7 +44,7 @@ class RotatingCloud:
             self.next, self.asks = f"lobby.given-out-secret-{self.given}", False
             writer.write(ok({"secret": self.next}))
         else:
-            found = [signed(body, "screen-1", secret) for body in self.commands]
+            found = [signed(body, "screen-1") for body in self.commands]
             body = {"server_time_ms": 1, "rotate": self.asks, "commands": found}
             writer.write(ok(body))
 
@@ -198,15 +198,15 @@ async def test_the_kept_secret_shows_in_no_log_and_is_kept_for_ever() -> None:
 
 
 def test_the_order_in_which_secrets_are_tried() -> None:
-    identity = Identity("screen-1", "a")
-    assert not identity.refused("a")
+    identity = Identity("screen-1", f"lobby.a.{KEY}")
+    assert not identity.refused("lobby.a")
     identity._take("c", "b")
     tried = []
     for _ in range(3):
         tried.append(identity.secret)
         more = identity.refused(identity.secret)
-    assert (tried, more) == (["c", "b", "a"], False)
-    assert identity.refused("a")  # by a call that began with it
+    assert (tried, more) == (["c", "b", "lobby.a"], False)
+    assert identity.refused("lobby.a")  # by a call that began with it
     assert identity.secret == "c"
     identity.accepted()
     assert identity.refused("c")

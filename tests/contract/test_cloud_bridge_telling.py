@@ -8,7 +8,7 @@ import pytest
 
 from services.cloud_bridge import bridge
 from tests.support.bridge_link import FAST, SPEC, drift_of, linked
-from tests.support.fake_cloud import Answer, FakeCloud, fake_cloud, http, ok
+from tests.support.fake_cloud import KEY, Answer, FakeCloud, fake_cloud, http, ok
 from tests.support.waiting import until
 from unisono.config import Flags
 from unisono.core.mode import Mode
@@ -50,7 +50,7 @@ async def test_a_follower_that_loses_the_beat_says_so_at_once_and_when_it_is_bac
     monkeypatch.setattr(bridge, "TELL_EVERY_NS", 0)
     spec = replace(SPEC, flags=FOLLOWER)
     store = await holding(spec)
-    bearer = "screen-2.a-secret-of-its-own"
+    bearer = f"screen-2.lobby.a-secret-of-its-own.{KEY}"
     async with (
         fake_cloud(saying(spec)) as cloud,
         linked(cloud.url, bearer, store, flags=SLOW) as link,

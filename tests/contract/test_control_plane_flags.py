@@ -11,11 +11,13 @@ from tests.support.control_plane import (
     OPERATOR,
     ControlPlane,
     Time,
+    as_device,
     obey,
     running_control_plane,
     start,
     two_devices,
 )
+from unisono.state import keys
 
 PATH = "/v1/sites/lobby/flags"
 
@@ -88,6 +90,36 @@ async def test_null_takes_a_flag_back(cloud: ControlPlane) -> None:
     assert shown["history"][0]["values"] == {"SYNC_STATUS_S": None}
     # A change that changes nothing is none.
     assert (await change(cloud, SYNC_STATUS_S=None))["version"] == 2
+
+
+async def test_a_switch_is_kept_as_1_or_0_in_whatever_words_it_was_given(
+    cloud: ControlPlane,
+) -> None:
+    await two_devices(cloud)
+    for said, kept in ((True, "1"), ("off", "0"), ("Yes", "1"), (0, "0"), ("true", "1")):
+        shown = await change(cloud, SYNC_LAN_ENABLED=said)
+        assert shown["site"] == {"SYNC_LAN_ENABLED": kept}, said
+    session = await start(cloud, flags={"SYNC_LAN_ENABLED": "on"})
+    assert session["flags"] == {"SYNC_LAN_ENABLED": "1"}
+
+
+async def test_the_history_is_not_pushed_out_by_devices(cloud: ControlPlane, time: Time) -> None:
+    one, _ = await two_devices(cloud)
+    await change(cloud, SYNC_STATUS_S=3)
+    for begin in range(0, keys.DEVICE_LOG.keep + 200, 200):
+        time.ms += 1000
+        items = [{"seq": begin + n + 1, "at_ms": time.ms, "event": "seek"} for n in range(200)]
+        body = {"queue": "q", "items": items}
+        reply = await cloud.http.post("/v1/device/telemetry", json=body, headers=as_device(one))
+        assert reply.is_success
+    assert [entry["version"] for entry in (await cloud.show(PATH))["history"]] == [1]
+    found, page = [], await cloud.show("/v1/sites/lobby/events?limit=1000")
+    while page["next"] is not None:
+        found += page["events"]
+        page = await cloud.show(f"/v1/sites/lobby/events?limit=1000&before={page['next']}")
+    kinds = [event["kind"] for event in (*found, *page["events"])]
+    assert kinds.count("flags_changed") == 1
+    assert kinds.count("device_enrolled") == 2
 
 
 async def test_a_change_reaches_those_whom_it_concerns_in_the_same_term(

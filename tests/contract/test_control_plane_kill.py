@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from tests.support.waiting import until, until_sync
 
 DEVICES = 6
 ROUNDS = 2
-IN_FLIGHT_S = 0.02  # of the bursts below, some calls are answered by then and some are not
+OPERATORS = 3
+KINDS = 3  # of calls in a burst: for the lead, statuses, polls
 LISTENING = re.compile(r"listening on (http://\S+)")
 
 
@@ -153,38 +154,52 @@ class Device:
 
 
 @dataclass
-class Answered:
-    """What came of calls in flight: the answers, and how many never came."""
+class Burst:
+    """All that devices and operators can ask, over and over; in the midst of it comes the kill.
 
-    replies: list[httpx.Response]
-    lost: int
+    It comes as soon as a call of each kind has been answered, and while the others wait.
+    """
 
-    def terms(self) -> list[int]:
-        """The terms of the answers that are about a session."""
-        return [r.json()["term"] for r in self.replies if "/v1/sessions" in r.request.url.path]
+    cloud: ControlPlane
+    devices: list[Device]
+    session_id: str
+    kill: Callable[[], None]
+    killed: bool = False
+    answered: set[str] = field(default_factory=set)
+    terms: list[int] = field(default_factory=list)  # of the answers about the lead
+    lost: int = 0  # calls that were on their way
 
+    async def run(self) -> "Burst":
+        """Until the server that was killed is missed by everybody."""
+        lead = f"/v1/sessions/{self.session_id}/master"
+        status = {"session_id": self.session_id, "term": 1, "mode": "lan", "drift_ms": {"count": 0}}
+        callers = [self._ask("POST", lead, OPERATOR, {}) for _ in range(OPERATORS)]
+        for device in self.devices:
+            headers = as_device(device.bearer)
+            callers.append(self._ask("POST", "/v1/sync/status/runtime", headers, status))
+            callers.append(self._ask("GET", "/v1/device/commands", headers))
+        async with asyncio.timeout(30):
+            await asyncio.gather(*callers)
+        return self
 
-async def burst(cloud: ControlPlane, devices: list[Device], session_id: str) -> Answered:
-    """All that devices and operators can ask, at once."""
-    calls = [
-        cloud.http.post(f"/v1/sessions/{session_id}/master", json={}, headers=OPERATOR)
-        for _ in range(3)
-    ]
-    status = {"session_id": session_id, "term": 1, "mode": "lan", "drift_ms": {"count": 0}}
-    path = "/v1/sync/status/runtime"
-    for device in devices:
-        headers = as_device(device.bearer)
-        calls += [cloud.http.post(path, json=status, headers=headers) for _ in range(4)]
-        calls.append(cloud.http.get("/v1/device/commands", headers=headers))
-    found = await asyncio.gather(*calls, return_exceptions=True)
-    replies = [reply for reply in found if isinstance(reply, httpx.Response)]
-    for error in found:
-        if isinstance(error, BaseException) and not isinstance(error, httpx.TransportError):
-            raise error
-    return Answered(
-        [reply for reply in replies if reply.is_success],
-        len(found) - sum(reply.is_success for reply in replies),
-    )
+    async def _ask(self, method: str, path: str, headers: dict[str, str], body: Any = None) -> None:
+        while True:
+            begun_before = not self.killed
+            try:
+                reply = await self.cloud.http.request(method, path, json=body, headers=headers)
+            except httpx.TransportError:
+                reply = None
+            if reply is None or not reply.is_success:
+                self.lost += begun_before and self.killed
+                if self.killed:
+                    return
+                continue
+            if "/v1/sessions" in path:
+                self.terms.append(reply.json()["term"])
+            self.answered.add(path)
+            if len(self.answered) == KINDS and not self.killed:
+                self.killed = True
+                self.kill()
 
 
 async def settled(cloud: ControlPlane, devices: list[Device], session_id: str) -> dict[str, Any]:
@@ -226,24 +241,20 @@ async def test_killed_control_plane_loses_nothing_that_it_answered(
     process = Cloud(short_dir, durable.url)
     with killable(process.server):
         cloud = await process.ready()
-        lost = 0
         async with show(cloud) as (devices, session_id):
             term = (await settled(cloud, devices, session_id))["term"]
             for _ in range(ROUNDS):
-                asking = asyncio.create_task(burst(cloud, devices, session_id))
-                await asyncio.sleep(IN_FLIGHT_S)
-                process.server.kill()
-                answered = await asking
+                burst = await Burst(cloud, devices, session_id, process.server.kill).run()
                 await cloud.http.aclose()
                 process.server.start()
                 cloud = await process.ready()
-                lost += answered.lost
                 now = (await settled(cloud, devices, session_id))["term"]
+                assert burst.terms  # else nothing was answered,
+                assert burst.lost  # and else the kill met no call on its way
                 # What was not answered may have happened or not; what was has.
-                assert max([term, *answered.terms()]) <= now <= term + 3
-                assert len(set(answered.terms())) == len(answered.terms())
+                assert term < max(burst.terms) <= now <= max(burst.terms) + OPERATORS
+                assert len(set(burst.terms)) == len(burst.terms)
                 term = now
-            assert lost  # else the kill met no call in flight
         await cloud.http.aclose()
 
 
@@ -253,19 +264,15 @@ async def test_killed_redis_with_an_append_only_file_loses_nothing_that_was_answ
     process = Cloud(short_dir, durable.url)
     with killable(process.server):
         cloud = await process.ready()
-        lost = 0
         async with show(cloud) as (devices, session_id):
             term = (await settled(cloud, devices, session_id))["term"]
             for _ in range(ROUNDS):
-                asking = asyncio.create_task(burst(cloud, devices, session_id))
-                await asyncio.sleep(IN_FLIGHT_S)
-                durable.server.kill()
-                answered = await asking
+                burst = await Burst(cloud, devices, session_id, durable.server.kill).run()
                 durable.server.start()
                 durable.await_ready()
-                lost += answered.lost
                 now = (await settled(cloud, devices, session_id))["term"]
-                assert max([term, *answered.terms()]) <= now <= term + 3
+                assert burst.terms
+                assert burst.lost
+                assert term < max(burst.terms) <= now <= max(burst.terms) + OPERATORS
                 term = now
-            assert lost
         await cloud.http.aclose()

@@ -111,6 +111,8 @@ async def test_while_followers_hear_the_master_the_lead_stays(
         assert (await cloud.beat(two, beacon_port=7620, mode="lan", **held))["term"] == 1
         time.ms += 1000
         assert (await play_status(cloud, two, session, "lan"))["term"] == 1
+    await play_status(cloud, two, session, "holdover", lost=True)
+    time.ms += 300  # then somebody looks
     assert (await play_status(cloud, two, session, "holdover", lost=True))["term"] == 2
 
 

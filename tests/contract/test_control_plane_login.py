@@ -11,6 +11,8 @@ from tests.support.accounts import PASSWORD, log_in, make_passwords_cheap, put_a
 from tests.support.control_plane import ADMIN, ControlPlane, Time, running_control_plane
 from unisono.state.records import AccountRole
 
+BY = "x-forwarded-for"
+
 
 @pytest.fixture
 def time() -> Time:
@@ -119,7 +121,7 @@ async def test_who_is_unknown_wrong_or_disabled_hears_the_same(
     # They are counted, but do not crowd what happened out of the log.
     metrics = (await cloud.http.get("/metrics")).text
     assert 'unisono_control_events_total{site="-",event="login_failed"} 4' in metrics
-    assert (await cloud.http.get("/v1/events", headers=ADMIN)).json() == {"events": []}
+    assert (await cloud.http.get("/v1/events", headers=ADMIN)).json()["events"] == []
 
 
 async def test_a_login_is_over_after_its_time(cloud: ControlPlane, time: Time) -> None:
@@ -158,17 +160,75 @@ async def test_a_new_password_ends_every_other_login(cloud: ControlPlane, redis_
     assert code(by_token) == (409, "no_login")
 
 
-async def test_tries_are_limited_by_name(cloud: ControlPlane, time: Time) -> None:
-    most = throttle.LOGIN_NAME.calls
-    replies = [await try_in(cloud, "ana") for _ in range(most + 1)]
-    assert {code(reply) for reply in replies[:-1]} == {(401, "bad_login")}
-    assert code(replies[-1]) == (429, "too_many_tries")
-    # The right password comes too late as well, and a name that nobody has fares no better.
-    assert code(await try_in(cloud, "ana", PASSWORD)) == (429, "too_many_tries")
-    wait_s = int(replies[-1].headers["retry-after"])
-    assert 0 < wait_s <= throttle.LOGIN_NAME.window_ms / 1000
-    time.ms += wait_s * 1000
-    assert (await try_in(cloud, "ana", PASSWORD)).is_success
+async def test_tries_are_limited_by_name_and_address(
+    redis_url: str, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_passwords_cheap(monkeypatch)
+    most = throttle.LOGIN_PAIR.calls
+    async with running_control_plane(redis_url, time, client_address_header=BY) as cloud:
+        await put_account(redis_url, "ana")
+        here, there = {"X-Forwarded-For": "192.0.2.1"}, {"X-Forwarded-For": "192.0.2.2"}
+        replies = [await try_in(cloud, "ana", **here) for _ in range(most + 1)]
+        assert {code(reply) for reply in replies[:-1]} == {(401, "bad_login")}
+        assert code(replies[-1]) == (429, "too_many_tries")
+        # The right password comes too late as well from there, but nobody is kept out elsewhere.
+        assert code(await try_in(cloud, "ana", PASSWORD, **here)) == (429, "too_many_tries")
+        assert (await try_in(cloud, "ana", PASSWORD, **there)).is_success
+        wait_s = int(replies[-1].headers["retry-after"])
+        assert 0 < wait_s <= throttle.LOGIN_PAIR.window_ms / 1000
+        time.ms += wait_s * 1000
+        assert (await try_in(cloud, "ana", PASSWORD, **here)).is_success
+
+
+async def test_tries_are_limited_by_name_however_many_addresses_there_are(
+    redis_url: str, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_passwords_cheap(monkeypatch)
+    async with running_control_plane(redis_url, time, client_address_header=BY) as cloud:
+        statuses = [
+            (
+                await cloud.http.post(
+                    "/v1/login",
+                    json={"name": "ghost", "password": "wrong"},
+                    headers={"X-Forwarded-For": f"192.0.2.{n // 5}"},
+                )
+            ).status_code
+            for n in range(throttle.LOGIN_NAME.calls + 1)
+        ]
+    assert statuses == [401] * throttle.LOGIN_NAME.calls + [429]
+
+
+async def test_whoever_guesses_at_a_name_does_not_hinder_a_change_of_its_password(
+    cloud: ControlPlane,
+) -> None:
+    path, new = "/v1/me/password", "another long password"
+    async with log_in(cloud, "ana") as ana:
+        for _ in range(throttle.LOGIN_PAIR.calls):
+            await try_in(cloud, "ana")
+        assert code(await try_in(cloud, "ana")) == (429, "too_many_tries")
+        for _ in range(throttle.OWN_PASSWORD.calls - 1):
+            wrong = await ana.send("POST", path, {"old": "wrong", "new": new})
+            assert code(wrong) == (403, "bad_login")
+        assert (await ana.send("POST", path, {"old": PASSWORD, "new": new})).is_success
+
+
+async def test_guesses_at_ones_own_password_are_limited(cloud: ControlPlane) -> None:
+    body = {"old": "wrong", "new": "another long password"}
+    async with log_in(cloud, "ana") as ana:
+        replies = [
+            code(await ana.send("POST", "/v1/me/password", body))
+            for _ in range(throttle.OWN_PASSWORD.calls + 1)
+        ]
+    assert replies == [(403, "bad_login")] * throttle.OWN_PASSWORD.calls + [(429, "too_many_tries")]
+
+
+async def test_a_login_that_is_no_json_counts_as_a_try(cloud: ControlPlane) -> None:
+    json = {"Content-Type": "application/json"}
+    statuses = [
+        (await cloud.http.post("/v1/login", content=b"{", headers=json)).status_code
+        for _ in range(throttle.LOGIN_ADDRESS.calls + 1)
+    ]
+    assert statuses == [400] * throttle.LOGIN_ADDRESS.calls + [429]
 
 
 async def test_tries_are_limited_by_address(

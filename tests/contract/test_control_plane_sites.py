@@ -1,7 +1,7 @@
 """What operators see of sites, sessions and devices; and what administrators do with devices."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,10 @@ from tests.support.control_plane import (
     start,
     two_devices,
 )
+from unisono.state import DocumentStore, RedisStore
+from unisono.state.documents import Batch
 from unisono.state.keys import DAY_MS, HOUR_MS
+from unisono.state.store import Fields, Hash
 
 DRIFT = {"count": 10, "mean": -0.5, "mean_abs": 2.0, "max": 60.0, "within_50ms_ratio": 0.9}
 
@@ -56,12 +59,81 @@ async def test_sites_in_one_line_each(cloud: ControlPlane, time: Time) -> None:
         "sites": [
             {"site": "hall", "devices": 1, "devices_seen": 0, "sessions": []},
             {"site": "lobby", "devices": 2, "devices_seen": 2, "sessions": [line]},
-        ]
+        ],
+        "next": None,
     }
     await obey(cloud, one, two)
     time.ms += 16_000
     (_, lobby) = (await cloud.show("/v1/sites"))["sites"]
     assert (lobby["devices_seen"], lobby["sessions"][0]["state"]) == (0, "playing")
+
+
+async def test_the_list_of_sites_comes_page_by_page(
+    cloud: ControlPlane, redis_url: str, time: Time
+) -> None:
+    names = ["attic", "cellar", "hall", "lobby", "yard"]
+    for name in names:
+        await cloud.administer(f"/v1/sites/{name}/enroll-tokens")
+    await put_account(redis_url, "ana", sites=("attic", "hall", "yard"))
+    pages = []
+    async with log_in(cloud, "ana") as ana:
+        after: str | None = ""
+        while after is not None:
+            more = f"&after={after}" if after else ""
+            page = (await ana.http.get(f"/v1/sites?limit=2{more}")).json()
+            pages.append([line["site"] for line in page["sites"]])
+            after = page["next"]
+    assert pages == [["attic", "hall"], ["yard"]]
+    shown = [line["site"] for line in (await cloud.show("/v1/sites?after=hall"))["sites"]]
+    assert shown == ["lobby", "yard"]
+
+
+async def test_a_site_that_is_busy_is_listed_all_the_same(
+    cloud: ControlPlane, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await two_devices(cloud)
+    session = await start(cloud)
+    await cloud.operate(f"/v1/sessions/{session['session_id']}/stop")
+    time.ms += 60_000  # the session has ended meanwhile, which remains to be stored
+    settle = DocumentStore.settle
+
+    async def lost(store: DocumentStore, batch: Batch, **made: Any) -> bool:
+        return not made and await settle(store, batch)
+
+    monkeypatch.setattr(DocumentStore, "settle", lost)
+    busy = await cloud.http.get("/v1/sites/lobby", headers=OPERATOR)
+    assert code(busy) == (503, "site_busy")
+    (line,) = (await cloud.show("/v1/sites"))["sites"]
+    assert (line["site"], line["sessions"]) == ("lobby", [])
+    monkeypatch.undo()
+    # It was an answer of ours, and is counted as any other.
+    metrics = (await cloud.http.get("/metrics?site=lobby")).text
+    assert 'requests_total{site="lobby",route="site",status="503"} 1' in metrics
+
+
+READS = ("", "/lobby/events", "/lobby/drift", "/lobby/kpis", "/lobby/flags", "/lobby/sessions")
+
+
+async def test_who_does_not_show_the_devices_does_not_read_them(
+    cloud: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, _ = await two_devices(cloud)
+    await say(cloud, one, mode="lan", drift_ms=DRIFT)
+    read: set[str] = set()
+    below = RedisStore.read
+
+    async def noted(self: RedisStore, reads: Sequence[Fields]) -> list[Hash]:
+        read.update(line.key for line in reads)
+        return await below(self, reads)
+
+    monkeypatch.setattr(RedisStore, "read", noted)
+    for path in READS:
+        await cloud.show(f"/v1/sites{path}")
+    assert (await cloud.http.get("/metrics")).is_success
+    heavy = {f"unisono:{{lobby}}:{name}" for name in ("reports", "statuses", "acks")}
+    assert not read & heavy
+    await cloud.show("/v1/sites/lobby")
+    assert heavy <= read
 
 
 async def test_a_site_shows_how_each_device_does(cloud: ControlPlane, time: Time) -> None:
@@ -101,11 +173,15 @@ async def test_invocations_are_told_by_day(cloud: ControlPlane, time: Time) -> N
         "fallbacks": 0,
         "invocations_today": 6,
         "invocations_yesterday": 0,
+        "device_calls_today": 4,
+        "device_calls_yesterday": 0,
     }
     time.ms += DAY_MS
     await cloud.beat(one)
     counters = (await cloud.show("/v1/sites/lobby"))["counters"]
     assert (counters["invocations_yesterday"], counters["invocations_today"]) == (7, 1)
+    # How often somebody looks makes no difference to what the devices cost.
+    assert (counters["device_calls_yesterday"], counters["device_calls_today"]) == (4, 1)
 
 
 async def test_sessions_that_run_and_those_that_are_over(cloud: ControlPlane, time: Time) -> None:
@@ -129,9 +205,12 @@ async def test_sessions_that_run_and_those_that_are_over(cloud: ControlPlane, ti
 async def test_looking_is_enough_to_see_that_a_session_failed(
     cloud: ControlPlane, time: Time
 ) -> None:
-    await two_devices(cloud)
+    one, _ = await two_devices(cloud)
     session = await start(cloud, start_delay_ms=0)
-    time.ms += 60_000
+    for _ in range(5):
+        time.ms += 5000
+        await cloud.beat(one, beacon_port=7610)
+    time.ms += 10_000
     assert (await cloud.show("/v1/sites/lobby"))["sessions"] == []
     shown = await cloud.show(f"/v1/sessions/{session['session_id']}")
     assert (shown["state"], shown["ended_ms"]) == ("failed", time.ms)
@@ -161,7 +240,8 @@ async def test_changes_of_sessions_are_written_down_with_who(
         ("session_created", "ana"),
     ]
     assert {e["session_id"] for e in events} == {session["session_id"]}
-    older = await cloud.show(f"/v1/sites/lobby/events?before_ms={time.ms - 1}&limit=1")
+    page = await cloud.show("/v1/sites/lobby/events?limit=2")
+    older = await cloud.show(f"/v1/sites/lobby/events?before={page['next']}&limit=1")
     assert [e["kind"] for e in older["events"]] == ["session_created"]
 
 
@@ -181,6 +261,15 @@ async def test_drift_is_told_oldest_first(cloud: ControlPlane, time: Time) -> No
     }
 
 
+async def test_drift_is_thinned_to_what_was_asked_for(cloud: ControlPlane, time: Time) -> None:
+    one, _ = await two_devices(cloud)
+    for n in range(6):
+        await say(cloud, one, mode="lan", term=1, drift_ms=DRIFT | {"mean": float(n)})
+        time.ms += 1000
+    drift = await cloud.show("/v1/sites/lobby/drift?points=4")
+    assert [point[1] for point in drift["devices"]["screen-1"]] == [2.0, 5.0]
+
+
 async def test_days_in_figures(cloud: ControlPlane, time: Time) -> None:
     one, _ = await two_devices(cloud)
     hour = time.ms // HOUR_MS % 24
@@ -194,17 +283,23 @@ async def test_days_in_figures(cloud: ControlPlane, time: Time) -> None:
     assert [day["date"] for day in days] == [date.isoformat() for date in dates]
     before, _, today = days
     assert (before["invocations"], before["devices"], before["cpu_s"]) == (0, {}, 0)
-    assert today["invocations"] == 7
+    assert (today["invocations"], today["device_calls"]) == (7, 5)
     assert today["invocations_by_hour"] == [7 if n == hour else 0 for n in range(24)]
     assert (today["fallbacks"], today["failovers"]) == (1, 0)
     assert 0 < today["cpu_s"] < 10
     figures = today["devices"]["screen-1"]
     assert (figures["samples"], figures["mean_abs_ms"]) == (10, 2.0)
     assert figures["within_50ms_ratio"] == 0.9
-    (items,) = (await cloud.show("/v1/sites/lobby/devices/screen-1/telemetry")).values()
+    path = "/v1/sites/lobby/devices/screen-1/telemetry"
+    items = (await cloud.show(path))["items"]
     assert {item["seq"] for item in items} == {1, 2}
-    path = f"/v1/sites/lobby/devices/screen-1/telemetry?to_ms={time.ms - 1}"
-    assert await cloud.show(path) == {"items": []}
+    # Both are of one millisecond: one a page, and none is lost.
+    first = await cloud.show(f"{path}?limit=1")
+    second = await cloud.show(f"{path}?limit=1&before={first['next']}")
+    assert [*first["items"], *second["items"]] == items
+    assert second["next"] is None
+    nothing: dict[str, Any] = {"items": [], "next": None}
+    assert await cloud.show(f"{path}?to_ms={time.ms - 1}") == nothing
 
 
 async def test_a_device_is_asked_to_rotate_its_secret(cloud: ControlPlane) -> None:
@@ -287,7 +382,12 @@ MISTAKES: tuple[tuple[str, int, str], ...] = (
     ("/v1/sites/-", 422, "bad_field"),
     ("/v1/sites/lobby/drift?seconds=0", 422, "bad_field"),
     ("/v1/sites/lobby/events?limit=1e9", 422, "bad_field"),
-    ("/v1/sites/lobby/events?before_ms=99999999999999999999", 422, "bad_field"),
+    ("/v1/sites/lobby/events?before=1780000000000", 422, "bad_field"),
+    ("/v1/sites/lobby/events?before=99999999999999999999.1", 422, "bad_field"),
+    ("/v1/sites/lobby/devices/screen-1/telemetry?before=x", 422, "bad_field"),
+    ("/v1/sites/lobby/drift?points=20001", 422, "bad_field"),
+    ("/v1/sites?limit=0", 422, "bad_field"),
+    ("/v1/sites?after=-", 422, "bad_field"),
     ("/v1/sites/lobby/kpis?days=71", 422, "bad_field"),
     ("/v1/sites/lobby/sessions?limit=-1", 422, "bad_field"),
     ("/v1/sessions/nowhere-00c0ffee00", 404, "unknown_session"),

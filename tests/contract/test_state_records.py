@@ -2,16 +2,18 @@
 
 import asyncio
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from unisono.core.site_document import SiteEvent
 from unisono.state import DocumentStore, Store, keys
+from unisono.state.account_documents import end_login, keep_login
 from unisono.state.documents import NO_SITE, Kept
+from unisono.state.paging import Cursor, Page
 from unisono.state.records import (
     Account,
     AccountRole,
-    DeviceRecord,
     DriftPoint,
     EnrolToken,
     Login,
@@ -26,26 +28,6 @@ EVA = Account("eva", AccountRole.OPERATOR, "scrypt...", ("lobby",))
 @pytest.fixture
 def store(raw: Store) -> DocumentStore:
     return DocumentStore(raw, "test")
-
-
-@pytest.mark.parametrize("expires_ms", [None, NOW_MS + 1])
-async def test_a_token_enrols_one_device(store: DocumentStore, expires_ms: int | None) -> None:
-    token, record = EnrolToken(expires_ms), DeviceRecord("a", "00", NOW_MS)
-    await store.add_tokens("lobby", {"x": token, "y": token}, now_ms=NOW_MS)
-    assert await store.sites() == ["lobby"]
-    assert (await store.site_view("lobby")).exists
-    kept = await store.token("lobby", "x")
-    assert kept.value == token
-    tried = await asyncio.gather(*(store.enrol("lobby", "x", kept, record) for _ in range(5)))
-    assert sorted(tried) == [False] * 4 + [True]
-    # A spent token that would expire is forgotten; one of the settings has to be remembered.
-    spent = EnrolToken(None, "a") if expires_ms is None else None
-    assert (await store.token("lobby", "x")).value == spent
-    # The id is taken, and the second token is not spent by the attempt.
-    assert not await store.enrol("lobby", "y", await store.token("lobby", "y"), record)
-    assert (await store.token("lobby", "y")).value == token
-    assert not await store.enrol("lobby", "z", Kept(), DeviceRecord("z", "00", NOW_MS))
-    assert set((await store.site_view("lobby")).devices) == {"a"}
 
 
 async def test_tokens_that_expired_are_forgotten(store: DocumentStore) -> None:
@@ -79,10 +61,14 @@ async def test_an_account_changes_only_from_what_was_read(store: DocumentStore) 
 
 async def test_a_login_lasts_until_it_is_dropped(store: DocumentStore) -> None:
     login = Login("eva", "csrf", NOW_MS, "00")
-    await store.put_login("d1", login)
-    await store.put_login("d2", replace(login, at_ms=NOW_MS + 1))
+    batch = store.batch()
+    keep_login(batch, "d1", login)
+    keep_login(batch, "d2", replace(login, at_ms=NOW_MS + 1))
+    assert await store.settle(batch)
     assert await store.login("d1") == login
-    await store.drop_login("d1")
+    batch = store.batch()
+    end_login(batch, "d1")
+    assert await store.settle(batch)
     assert await store.login("d1") is None
     assert await store.login("d2") == replace(login, at_ms=NOW_MS + 1)
 
@@ -101,12 +87,12 @@ async def test_events_come_newest_first_and_page_by_page(store: DocumentStore) -
     for event in events:
         batch.happened(event)
     assert await store.settle(batch)
-    page = await store.events("lobby", before_ms=NOW_MS + 99, limit=2)
-    assert page == [events[4], events[3]]
-    page = await store.events("lobby", before_ms=page[-1].at_ms, limit=9)
-    assert page == [events[2], events[1], events[0]]
+    page = await store.events("lobby", limit=2)
+    assert page == Page([events[4], events[3]], Cursor(NOW_MS + 3, 1))
+    page = await store.events("lobby", before=page.next, limit=9)
+    assert page == Page([events[2], events[1], events[0]], None)
     assert (await store.site_view("lobby")).events == {"failover": 5}
-    assert await store.events("hall", before_ms=NOW_MS + 99, limit=2) == []
+    assert await store.events("hall", limit=2) == Page([], None)
 
 
 async def test_a_drift_that_does_not_change_is_a_line_of_points(store: DocumentStore) -> None:
@@ -115,13 +101,13 @@ async def test_a_drift_that_does_not_change_is_a_line_of_points(store: DocumentS
         batch.append(keys.DRIFT_LOG, at_ms, point, part="a")
     batch.append(keys.DRIFT_LOG, NOW_MS, replace(point, mean=1.0), part="b")
     assert await store.settle(batch)
-    found = await store.drift("lobby", ["a", "b", "c"], from_ms=NOW_MS, to_ms=NOW_MS + 1)
+    found = await store.drift("lobby", ["a", "b", "c"], from_ms=NOW_MS, to_ms=NOW_MS + 1, most=99)
     assert found == {
         "a": [(NOW_MS, point), (NOW_MS + 1, point)],
         "b": [(NOW_MS, replace(point, mean=1.0))],
         "c": [],
     }
-    assert await store.drift("lobby", [], from_ms=0, to_ms=1) == {}
+    assert await store.drift("lobby", [], from_ms=0, to_ms=1, most=9) == {}
 
 
 async def test_telemetry_delivered_twice_is_kept_once(store: DocumentStore) -> None:
@@ -130,15 +116,15 @@ async def test_telemetry_delivered_twice_is_kept_once(store: DocumentStore) -> N
         batch = store.batch("lobby")
         batch.append(keys.TELEMETRY_LOG, item.at_ms, item, part="a")
         assert await store.settle(batch)
-    span = {"from_ms": NOW_MS + 1, "to_ms": NOW_MS + 9}
-    assert await store.telemetry("lobby", "a", **span, limit=2) == [items[3], items[2]]
-    assert await store.telemetry("lobby", "a", **span, limit=9) == items[:0:-1]
-    assert await store.telemetry("lobby", "b", **span, limit=9) == []
+    span: dict[str, Any] = {"from_ms": NOW_MS + 1, "to_ms": NOW_MS + 9}
+    assert (await store.telemetry("lobby", "a", **span, limit=2)).items == [items[3], items[2]]
+    assert (await store.telemetry("lobby", "a", **span, limit=9)).items == items[:0:-1]
+    assert (await store.telemetry("lobby", "b", **span, limit=9)).items == []
 
 
 async def test_what_cannot_be_read_is_left_out_of_a_list(store: DocumentStore, raw: Store) -> None:
     assert await store.put_account("eva", EVA, None)
-    await raw.write([SetFields("test:accounts", {"bad": b"{"})])
+    await raw.write([SetFields("test:{-}:accounts", {"bad": b"{"})])
     accounts = await store.accounts()
     assert accounts["bad"] == Kept(None, b"{")
     assert await store.put_account("bad", None, b"{")
@@ -148,7 +134,7 @@ async def test_what_cannot_be_read_is_left_out_of_a_list(store: DocumentStore, r
     batch.append(keys.EVENT_LOG, NOW_MS, "?")
     assert await store.settle(batch)
     assert await store.history("lobby", 9) == []
-    assert await store.events("lobby", before_ms=NOW_MS + 1, limit=9) == []
+    assert (await store.events("lobby", limit=9)).items == []
     with pytest.raises(ValueError, match="no log"):
         batch.append(keys.SITES, NOW_MS, "?")
 

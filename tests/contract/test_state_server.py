@@ -7,11 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.support.redis_server import REDIS, VALKEY, RedisServer, start_redis
 from unisono.state import MemoryStore, RedisStore, StateUnavailable
 from unisono.state.errors import StateMisconfigured
-from unisono.state.store import AddTo, Entries, Fields, SetFields
+from unisono.state.store import AddTo, Append, DropFields, Entries, Fields, SetFields, Write
 
 
 async def test_a_server_that_is_away_is_said_to_be_so(short_dir: Path) -> None:
@@ -100,6 +101,33 @@ async def test_a_restart_of_the_server_is_not_noticed(kind: str, short_dir: Path
         # All connections are stale, and the server knows no script: each write is done once.
         await asyncio.gather(*(store.write([AddTo("n", "x")]) for _ in range(8)))
         assert await store.read([Fields("n")]) == [{"x": b"16"}]
+        await store.close()
+
+
+@pytest.mark.parametrize("kind", [REDIS, VALKEY])
+async def test_a_server_that_is_full_writes_nothing_or_all(kind: str) -> None:
+    with start_redis(kind=kind) as server:
+        store = RedisStore(server.url)
+        await store.write([SetFields("{s}:a", {"x": b"1", "y": b"1"})])
+        with redis.Redis.from_url(server.url) as client:
+            client.config_set("maxmemory", 1)
+            grows: list[Write] = [
+                SetFields("{s}:a", {"x": b"2"}), AddTo("{s}:n", "z"),
+                Append("{s}:l", 1, b"e", 9, 60_000),
+            ]  # fmt: skip
+            with pytest.raises(StateUnavailable, match="maxmemory"):
+                await store.commit([], grows)
+            assert await store.read([Fields("{s}:a"), Fields("{s}:n")]) == [
+                {"x": b"1", "y": b"1"},
+                {},
+            ]
+            # What frees memory goes through, and all that comes with it.
+            assert await store.commit([], [DropFields("{s}:a", ("y",)), *grows])
+            assert await store.read([Fields("{s}:a"), Fields("{s}:n")]) == [
+                {"x": b"2"},
+                {"z": b"1"},
+            ]
+            assert await store.entries([Entries("{s}:l", 0, 9, 9)]) == [[(1, b"e")]]
         await store.close()
 
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import httpx
 import pytest
 import redis
 
+from services.control_plane.function import settings_of
 from tests.support import vercel
 from tests.support.control_plane import ADMIN, ADMIN_TOKEN, FILM, ControlPlane
 from tests.support.redis_server import RedisServer
@@ -63,6 +65,14 @@ def test_bundle_holds_what_it_needs_and_nothing_else(bundle: Path) -> None:
     assert size < MOST_BYTES
 
 
+def test_runs_on_a_python_that_the_functions_project_takes(python: Path) -> None:
+    # The oldest that the runtime runs on, and the platform's default: it takes that one then.
+    assert vercel.oldest_python() == (3, 12)
+    told = [str(python), "-c", "import sys; print(*sys.version_info[:2])"]
+    said = subprocess.run(told, check=True, capture_output=True, text=True).stdout
+    assert vercel.oldest_python() <= tuple(map(int, said.split())) <= (3, vercel.NEWEST_MINOR)
+
+
 def test_bundle_has_the_versions_that_are_tested() -> None:
     pinned = dict(re.findall(r"^([a-z0-9-]+)==([^\s;]+)", _requirements(), re.M))
     for requirement in vercel.requirements():
@@ -100,6 +110,8 @@ async def test_serves_devices_and_operators_through_the_platforms_runtime(
             assert session.status_code == 201, session.text
             (command,) = await cloud.commands(device)
             assert command["session_id"] == session.json()["session_id"]
+            assert (await http.get("/metrics")).status_code == 401  # though no token is set for it
+            assert (await http.get("/metrics", headers=ADMIN)).is_success
             page = await http.get("/", follow_redirects=True)
             assert page.status_code == 200
             assert page.headers["content-type"].startswith("text/html")
@@ -107,6 +119,16 @@ async def test_serves_devices_and_operators_through_the_platforms_runtime(
             assert (await cloud.beat(device))["session_id"] == session.json()["session_id"]
         ended = [message for message in function.messages if message["type"] == "end"]
         assert len(ended) >= 8  # the platform was told of each invocation
+
+
+def test_settings_of_ones_own_win_over_what_the_platform_brings() -> None:
+    own = {
+        "UNISONO_CONTROL_REDIS_URL": "rediss://mine",
+        "UNISONO_CONTROL_ADMIN_TOKEN": ADMIN_TOKEN,
+        "UNISONO_CONTROL_METRICS_TOKEN": "prometheus-only-0123456789",
+        "UNISONO_CONTROL_CLIENT_ADDRESS_HEADER": "x-my-proxy",
+    }
+    assert settings_of(own | {"REDIS_URL": "rediss://theirs", "PATH": "/bin"}) == own
 
 
 def _hang_up(server: RedisServer) -> None:

@@ -262,9 +262,10 @@ class Site(RuleBasedStateMachine):
         self.apply(told)
         record = self.document.session_of(device)
         if record is not None:
-            assert self.place(device) in record.spec.members
+            waits = {c.what for c in record.changes if c.device_id == device}
+            assert self.place(device) in record.spec.members or "place" in waits
             leads = record.spec.master_device_id == device
-            assert not leads or record.master_boot_id == caller.boot_id
+            assert not leads or record.master_boot_id == caller.boot_id or "boot" in waits
             if held != Held(record.spec.session_id, record.spec.term, record.revision):
                 assert any(name == device for name, _ in told.commands)
         elif held.session_id:

@@ -5,18 +5,18 @@ run, on whichever instance, with time passing between. What must hold all the wh
 
 - a term of a session has one master, and neither terms nor revisions ever fall;
 - the same command says the same whenever it comes; what a device obeys only ever goes up;
-- what was acknowledged (and answered) is not delivered by a call that began afterwards.
+- what was acknowledged (and answered) is not delivered by a call that began afterwards;
+- what waits for a device, however long it is away, is its newest command alone;
+- nothing is kept of a device that was revoked, and no call of it is answered.
 
 And when everything that was stopped has gone on and the devices keep calling: each device that
-is on holds the newest revision, and each session plays, led by a master that is on, or is over.
+is on holds the newest revision, each session plays, led by a master that is on, or is over, and
+nothing of what is over is left. Each item of telemetry was taken over once.
 """
 
-import asyncio
 import os
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -29,22 +29,19 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from services.control_plane.app import create_app
-from services.control_plane.settings import ControlSettings
-from tests.support.control_plane import ADMIN, ADMIN_TOKEN, FILM, OPERATOR, OPERATOR_TOKEN, Time
-from tests.support.gated_store import GATE, Gate, GatedStore
+from tests.support.control_plane import FILM, OPERATOR
+from tests.support.instances import MOST_HELD, Instances
 from tests.support.redis_server import RedisServer
-from tests.support.screen import Screen, Told
+from tests.support.screen import SITE, Screen, Told
+from tests.support.site_checks import Past, Stored, members_of, telemetry_of
 from unisono.core.session_state import SessionState
-from unisono.state import DocumentStore, MemoryStore, RedisStore
+from unisono.state import MemoryStore, RedisStore
 from unisono.state.store import Store
 
-SITE = "lobby"
 INSTANCES = 2
 DEVICES = 4
 EXAMPLES = int(os.environ.get("UNISONO_STATEFUL_EXAMPLES", "12"))
-STEPS = 30
-MOST_HELD = 3
+STEPS = 40
 TURN_MS = 4_000  # of the devices' calls in the end; below every lease
 MOST_TURNS = 90  # longer than the longest pause between two moves of the lead
 
@@ -54,14 +51,6 @@ PHASES = tuple(Phase) if LONG else (Phase.reuse, Phase.generate)
 
 devices = st.integers(0, DEVICES - 1)
 instances = st.integers(0, INSTANCES - 1)
-
-
-@dataclass
-class Held:
-    """A call that was stopped before it settles."""
-
-    task: asyncio.Task[None]
-    gate: Gate
 
 
 class Fleet(RuleBasedStateMachine):
@@ -79,31 +68,13 @@ class Fleet(RuleBasedStateMachine):
     def begin(self) -> None:
         """Enrol the devices, let them call in."""
         self.empty()
-        self.loop = asyncio.new_event_loop()
-        self.time = Time()
-        values = {"admin_token": ADMIN_TOKEN, "operator_token": OPERATOR_TOKEN}
-        self.below = DocumentStore(self.store())
-        self.http = []
-        for _ in range(INSTANCES):
-            store = DocumentStore(GatedStore(self.store()))
-            app = create_app(ControlSettings(**values), store, self.time)  # type: ignore[arg-type]
-            transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-            self.http.append(httpx.AsyncClient(transport=transport, base_url="http://cloud"))
+        self.cloud = Instances(self.store, INSTANCES)
         self.screens = [Screen(f"screen-{n}") for n in range(DEVICES)]
-        self.held: list[Held] = []
         self.told = Told()
-        self.terms: dict[str, int] = {}
-        self.revision = 0
-        self.loop.run_until_complete(self._enrol())
-
-    async def _enrol(self) -> None:
-        path = f"/v1/sites/{SITE}/enroll-tokens"
-        made = await self.http[0].post(path, json={"count": DEVICES}, headers=ADMIN)
-        for screen, token in zip(self.screens, made.json()["tokens"], strict=True):
-            body = {"token": token, "device_id": screen.name}
-            reply = await self.http[0].post("/v1/device/enroll", json=body)
-            screen.bearer = f"{screen.name}.{reply.json()['secret']}"
-            await screen.heartbeat(self.http[0])
+        self.past = Past(self.told.masters)
+        for screen in self.screens:
+            self.cloud.wait(screen.enrol(self.cloud.http[0]))
+            self.cloud.wait(screen.heartbeat(self.cloud.http[0]))
 
     # What may happen.
 
@@ -112,21 +83,21 @@ class Fleet(RuleBasedStateMachine):
         """A device that is on sends a heartbeat."""
         screen = self.screens[device]
         if screen.on:
-            self._run(screen.heartbeat(self.http[instance], beat_lost), hold)
+            self.cloud.run(screen.heartbeat(self.cloud.http[instance], beat_lost), hold)
 
     @rule(device=devices, instance=instances, hold=st.booleans())
     def poll(self, device: int, instance: int, hold: bool) -> None:
         """A device that is on polls and obeys."""
         screen = self.screens[device]
         if screen.on:
-            self._run(screen.poll(self.http[instance], self.told), hold)
+            self.cloud.run(screen.poll(self.cloud.http[instance], self.told), hold)
 
     @rule(device=devices, instance=instances, hold=st.booleans(), done=st.booleans())
     def ack(self, device: int, instance: int, hold: bool, done: bool) -> None:
         """A device that is on says how a command ended."""
         screen = self.screens[device]
         if screen.on and screen.waiting:
-            self._run(screen.ack(self.http[instance], done), hold)
+            self.cloud.run(screen.ack(self.cloud.http[instance], done), hold)
 
     @rule(
         members=st.sets(devices, min_size=1), instance=instances, hold=st.booleans(),
@@ -140,28 +111,60 @@ class Fleet(RuleBasedStateMachine):
             "site": SITE, "device_ids": [self.screens[n].name for n in sorted(members)],
             "playlist": [FILM], "replace": replace, "start_delay_ms": delay_ms,
         }  # fmt: skip
-        self._run(self._operate(self.http[instance], "/v1/sessions", body), hold)
+        self._operate(instance, "POST", "/v1/sessions", body, hold)
 
-    @precondition(lambda self: self.terms)
+    @precondition(lambda self: self.past.terms)
     @rule(instance=instances, hold=st.booleans(), nth=st.integers(0, 9), move=st.booleans())
     def end_or_move(self, instance: int, hold: bool, nth: int, move: bool) -> None:
         """An operator stops a session, or gives the lead to another device."""
-        session_id = sorted(self.terms)[nth % len(self.terms)]
+        session_id = list(self.past.terms)[-1 - nth % len(self.past.terms)]
         path = f"/v1/sessions/{session_id}/{'master' if move else 'stop'}"
-        self._run(self._operate(self.http[instance], path, {}), hold)
+        self._operate(instance, "POST", path, {}, hold)
+
+    @rule(
+        device=devices, instance=instances, hold=st.booleans(), fresh=st.integers(0, 3),
+        again=st.integers(0, 3), queue=st.sampled_from(["disk", "spare"]),
+    )  # fmt: skip
+    def report(
+        self, device: int, instance: int, hold: bool, fresh: int, again: int, queue: str
+    ) -> None:
+        """A device that is on delivers telemetry, some of it once more."""
+        screen = self.screens[device]
+        if screen.on:
+            self.cloud.run(screen.report(self.cloud.http[instance], queue, fresh, again), hold)
+
+    @rule(
+        device=st.none() | devices, instance=instances, hold=st.booleans(),
+        seconds=st.none() | st.integers(1, 60),
+    )  # fmt: skip
+    def flag(self, device: int | None, instance: int, hold: bool, seconds: int | None) -> None:
+        """An operator changes a flag of the site or of one device, or takes it back."""
+        name = None if device is None else self.screens[device].name
+        body = {"values": {"SYNC_STATUS_S": seconds}, "device_id": name, "why": "to see"}
+        self._operate(instance, "PATCH", f"/v1/sites/{SITE}/flags", body, hold)
+
+    @rule(device=devices, instance=instances, hold=st.booleans())
+    def revoke(self, device: int, instance: int, hold: bool) -> None:
+        """An administrator revokes a device, whether it plays or not."""
+        self.cloud.run(self.screens[device].revoke(self.cloud.http[instance]), hold)
+
+    @precondition(lambda self: any(screen.revoked for screen in self.screens))
+    @rule(instance=instances, hold=st.booleans())
+    def enrol(self, instance: int, hold: bool) -> None:
+        """A device that was revoked is enrolled anew."""
+        screen = next(screen for screen in self.screens if screen.revoked)
+        self.cloud.run(screen.enrol(self.cloud.http[instance]), hold)
 
     @rule(ms=st.sampled_from([1, 400, 3_000, 9_000, 20_000]))
     def wait(self, ms: int) -> None:
         """Time passes."""
-        self.time.ms += ms
+        self.cloud.time.ms += ms
 
-    @precondition(lambda self: self.held)
+    @precondition(lambda self: self.cloud.held)
     @rule(nth=st.integers(0, MOST_HELD - 1))
     def go_on(self, nth: int) -> None:
         """A call that was stopped goes on."""
-        held = self.held.pop(nth % len(self.held))
-        held.gate.opened.set()
-        self.loop.run_until_complete(held.task)
+        self.cloud.go_on(nth)
 
     @rule(device=devices, what=st.sampled_from(["off", "on", "boot", "forget"]))
     def disturb(self, device: int, what: str) -> None:
@@ -173,94 +176,89 @@ class Fleet(RuleBasedStateMachine):
         if what == "forget":
             screen.forget()
 
-    # How it happens.
+    def _operate(
+        self, instance: int, method: str, path: str, body: dict[str, Any], hold: bool
+    ) -> None:
+        """An operator's call."""
 
-    def _run(self, call: Any, hold: bool) -> None:
-        """Run a call to its end, or to where it would settle."""
-        gate = Gate()
+        async def call() -> None:
+            http = self.cloud.http[instance]
+            reply = await http.request(method, path, json=body, headers=OPERATOR)
+            assert reply.status_code in (200, 201, 404, 409, 503), reply.text
 
-        async def whole() -> None:
-            if hold and len(self.held) < MOST_HELD:
-                GATE.set(gate)
-            await call
-
-        async def begun() -> asyncio.Task[None]:
-            task = asyncio.create_task(whole())
-            waiting = asyncio.create_task(gate.waiting.wait())
-            await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
-            return task
-
-        task = self.loop.run_until_complete(begun())
-        if task.done():
-            task.result()
-        else:
-            self.held.append(Held(task, gate))
-
-    async def _operate(self, http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> None:
-        reply = await http.post(path, json=body, headers=OPERATOR)
-        assert reply.status_code in (200, 201, 404, 409, 503), reply.text
+        self.cloud.run(call(), hold)
 
     # What must hold.
 
     @invariant()
-    def one_master_per_term_and_nothing_falls(self) -> None:
-        """The document itself."""
-        view = self.loop.run_until_complete(self.below.site_view(SITE))
-        assert view.site.revision >= self.revision
-        self.revision = view.site.revision
-        held: set[str] = set()
-        for record in view.site.sessions:
-            spec = record.spec
-            term = (spec.session_id, spec.term)
-            assert (
-                self.told.masters.setdefault(term, spec.master_device_id) == spec.master_device_id
-            )
-            assert spec.term >= self.terms.get(spec.session_id, 0)
-            self.terms[spec.session_id] = spec.term
-            assert spec.member(spec.master_device_id) is not None
-            if record.state is not SessionState.STOPPING:
-                members = {member.device_id for member in spec.members}
-                assert not members & held, "a device in two sessions"
-                held |= members
+    def the_site_is_sound(self) -> None:
+        """The document, what waits, and what is kept by device."""
+        site = self.cloud.wait(self.cloud.below.site_view(SITE)).site
+        self.past.check(site)
+        names = [screen.name for screen in self.screens]
+        stored = self.cloud.wait(Stored.read(self.cloud.raw, SITE, names))
+        for screen in self.screens:
+            queue = stored.queues[screen.name]
+            assert len(queue) <= 1, "a device gathers commands"
+            if screen.revoked:
+                assert not stored.kept_of(screen.name)
+                assert screen.name not in members_of(site)
 
     def teardown(self) -> None:
         """Let everything go on, and the devices call until nothing changes any more."""
-        if not hasattr(self, "loop"):
+        if not hasattr(self, "cloud"):
             return
         try:
-            for held in self.held:
-                held.gate.opened.set()
-                self.loop.run_until_complete(held.task)
-            turns = 0
-            while (why := self.loop.run_until_complete(self._turn())) and turns < MOST_TURNS:
-                turns += 1
-            assert not why, why
+            while self.cloud.held:
+                self.cloud.go_on()
+            self.cloud.wait(self._settle())
+            self.cloud.wait(self._play_anew())
+            self.the_site_is_sound()
+            self.cloud.wait(self._all_is_told_once())
         finally:
-            self.loop.run_until_complete(self._close())
-            self.loop.close()
+            self.cloud.close()
 
-    async def _close(self) -> None:
-        for held in self.held:
-            held.task.cancel()
-        await asyncio.gather(*(held.task for held in self.held), return_exceptions=True)
-        for http in self.http:
-            app: Any = http._transport
-            await app.app.state.context.store.close()
-            await http.aclose()
-        await self.below.close()
+    async def _settle(self) -> None:
+        turns = 0
+        while (why := await self._turn()) and turns < MOST_TURNS:
+            turns += 1
+        assert not why, why
+
+    async def _play_anew(self) -> None:
+        """After all that, a session begins and goes on as on the first day.
+
+        One member loses its state, then the master is gone; no command is left over.
+        """
+        present = [screen for screen in self.screens if screen.on and not screen.revoked]
+        if not present:
+            return
+        names = [screen.name for screen in present]
+        body = {"site": SITE, "device_ids": names, "playlist": [FILM], "replace": True}
+        reply = await self.cloud.http[0].post("/v1/sessions", json=body, headers=OPERATOR)
+        assert reply.status_code == 201, reply.text
+        await self._settle()
+        present[-1].forget()
+        await self._settle()
+        master = reply.json()["master_device_id"]
+        if len(present) > 1:
+            next(screen for screen in present if screen.name == master).on = False
+            await self._settle()
+            names.remove(master)
+        stored = await Stored.read(self.cloud.raw, SITE, names)
+        assert not any(stored.queues.values())
 
     async def _turn(self) -> str:
         """Every device that is on calls; what is not as it must be in the end ("": all is)."""
-        self.time.ms += TURN_MS
-        on = {screen.name for screen in self.screens if screen.on}
-        for n, screen in enumerate(screen for screen in self.screens if screen.on):
-            http = self.http[n % INSTANCES]
+        self.cloud.time.ms += TURN_MS
+        present = [screen for screen in self.screens if screen.on and not screen.revoked]
+        on = {screen.name for screen in present}
+        for n, screen in enumerate(present):
+            http = self.cloud.http[n % INSTANCES]
             await screen.heartbeat(http, screen.master not in on)
             await screen.poll(http, self.told)
             while screen.waiting:
                 await screen.ack(http)
-        view = await self.below.site_view(SITE)
+        view = await self.cloud.below.site_view(SITE)
         for record in view.site.sessions:
             members = {member.device_id for member in record.spec.members}
             name = record.spec.session_id
@@ -270,12 +268,24 @@ class Fleet(RuleBasedStateMachine):
                 return f"{name} is still {record.state.value}"
             if record.spec.master_device_id not in on:
                 return f"{name} is led by {record.spec.master_device_id}, which is off"
-        for screen in self.screens:
+        for screen in present:
             wanted = view.site.session_of(screen.name)
             holds = (wanted.spec.session_id, wanted.revision) if wanted else ("", None)
-            if screen.on and holds != (screen.session_id, screen.revision if wanted else None):
+            if holds != (screen.session_id, screen.revision if wanted else None):
                 return f"{screen.name} holds {screen.session_id} {screen.revision}, not {holds}"
-        return ""
+        stored = await Stored.read(self.cloud.raw, SITE, on)
+        strays = set(stored.leads) - {record.spec.session_id for record in view.site.sessions}
+        return f"still looked after, and over: {strays}" if strays and on else ""
+
+    async def _all_is_told_once(self) -> None:
+        """Telemetry: each item that was taken over is kept, and was counted once."""
+        for screen in self.screens:
+            items = await telemetry_of(self.cloud.raw, SITE, screen.name)
+            for queue, last in screen.delivered.items():
+                seqs = sorted(item.seq for item in items if item.queue == queue)
+                assert seqs == list(range(1, last + 1))
+        taken = (screen.before + sum(screen.delivered.values()) for screen in self.screens)
+        assert (await self.cloud.below.site_view(SITE)).events.get("fault", 0) == sum(taken)
 
 
 def _run(machine: type[Fleet]) -> None:

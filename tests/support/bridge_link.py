@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from services.cloud_bridge.bridge import Bridge
 from services.cloud_bridge.client import CloudClient, paths_of
 from services.cloud_bridge.identity import Identity
+from tests.support.fake_cloud import KEY
 from unisono.bus import MemoryBus, topics
 from unisono.bus.topics import CloudStats, DriftSample, Owner
 from unisono.config import Flags, Settings
@@ -24,6 +25,7 @@ from unisono.state import LocalState, MemoryStore
 FAST = Flags(heartbeat_s=0.2, status_s=0.2, commands_s=0.2)
 BEAT_S = 0.05
 SECRET = "lobby.enrolled-with-this"
+ENROLLED = f"{SECRET}.{KEY}"
 SPEC = SessionSpec(
     session_id="lobby-1",
     term=2,
@@ -62,7 +64,7 @@ class Linked:
 @contextlib.asynccontextmanager
 async def linked(
     url: str,
-    bearer: str = f"screen-1.{SECRET}",
+    bearer: str = f"screen-1.{ENROLLED}",
     store: MemoryStore | None = None,
     *,
     flags: Flags = FAST,

@@ -29,7 +29,7 @@ class ControlPlane:
     http: httpx.AsyncClient
 
     async def enrol(self, device_id: str, site: str = "lobby") -> str:
-        """Enrol a device; its bearer token, ``DEVICE_ID.SECRET``."""
+        """Enrol a device: ``DEVICE_ID.SECRET.KEY``, for `as_device` and for a bridge."""
         path = f"/v1/sites/{site}/enroll-tokens"
         made = await self.http.post(path, json={}, headers=ADMIN)
         body = {"token": made.json()["tokens"][0], "device_id": device_id}
@@ -111,8 +111,10 @@ async def obey(cloud: ControlPlane, *bearers: str, outcome: str = "done") -> Non
 
 
 def as_device(bearer: str) -> dict[str, str]:
-    """The header of a device."""
-    return {"Authorization": f"Bearer {bearer}"}
+    """The header of a device, by its id and what enrolment gave out; the key is never sent."""
+    device_id, _, enrolled = bearer.partition(".")
+    secret = ".".join(enrolled.split(".")[:2])
+    return {"Authorization": f"Bearer {device_id}.{secret}"}
 
 
 @contextlib.asynccontextmanager

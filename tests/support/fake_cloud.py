@@ -5,7 +5,6 @@ import contextlib
 import json
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
-from hashlib import sha256
 from typing import Any
 
 from unisono.wire.seal import command_key, sign
@@ -57,11 +56,13 @@ def _bearer(head: str) -> str:
     return next((words[2] for words in lines if words[0].lower() == "authorization:"), "")
 
 
-def signed(command: dict[str, Any], device_id: str, secret: str) -> dict[str, Any]:
-    """A command as the control plane sends it to the device that has ``secret``."""
+KEY = "5e" * 32
+
+
+def signed(command: dict[str, Any], device_id: str, key: str = KEY) -> dict[str, Any]:
+    """A command as the control plane sends it to the device that has that key."""
     body = command | {"device_id": device_id}
-    key = command_key(sha256(secret.encode()).hexdigest())
-    return body | {"signature": sign(body, key)}
+    return body | {"signature": sign(body, command_key(key))}
 
 
 def http(status: str, body: bytes = b"", *headers: str) -> bytes:

@@ -5,7 +5,9 @@ from typing import Any
 
 import httpx
 
-from tests.support.control_plane import as_device
+from tests.support.control_plane import ADMIN, as_device
+
+SITE = "lobby"
 
 
 @dataclass
@@ -30,6 +32,16 @@ class Screen:
     master: str = ""
     acked: set[str] = field(default_factory=set)
     waiting: list[str] = field(default_factory=list)  # obeyed, and not acknowledged yet
+    # Of the queues of telemetry of its present life at the site: up to where they were taken over.
+    life: int = 0
+    delivered: dict[str, int] = field(default_factory=dict)
+    before: int = 0  # items that were taken over in its former lives
+    spent: str = ""  # the bearer that was revoked last
+
+    @property
+    def revoked(self) -> bool:
+        """Whether it was revoked, or never enrolled."""
+        return not self.bearer
 
     def forget(self) -> None:
         """It has lost its state."""
@@ -44,18 +56,64 @@ class Screen:
             "boot_id": f"boot-{self.boot}",
         }  # fmt: skip
 
+    async def enrol(self, http: httpx.AsyncClient) -> None:
+        """Join the site, if it is no device of it; what was kept of it before is gone."""
+        made = await http.post(f"/v1/sites/{SITE}/enroll-tokens", json={}, headers=ADMIN)
+        body = {"token": made.json()["tokens"][0], "device_id": self.name}
+        reply = await http.post("/v1/device/enroll", json=body)
+        assert reply.status_code in (201, 409), reply.text
+        if reply.status_code == 201:
+            self.bearer = f"{self.name}.{reply.json()['secret']}"
+            self.life += 1
+
+    async def revoke(self, http: httpx.AsyncClient) -> None:
+        """An administrator's call."""
+        reply = await http.delete(f"/v1/sites/{SITE}/devices/{self.name}", headers=ADMIN)
+        assert reply.status_code in (200, 404, 503), reply.text
+        if reply.status_code == 200:
+            self.spent, self.bearer = self.bearer, ""
+            self.before += sum(self.delivered.values())
+            self.delivered = {}
+
+    async def _ask(
+        self, http: httpx.AsyncClient, method: str, path: str, codes: tuple[int, ...], **sent: Any
+    ) -> httpx.Response:
+        """A call; it is refused if the device is revoked before it settles, and only then."""
+        bearer, begun_revoked = self.bearer or self.spent, self.revoked
+        reply = await http.request(method, path, headers=as_device(bearer), **sent)
+        if begun_revoked:
+            assert reply.status_code in (401, 429), reply.text
+        elif bearer == self.bearer:
+            assert reply.status_code in (*codes, 503), reply.text
+        else:
+            assert reply.status_code in (401, 503), reply.text
+        return reply
+
     async def heartbeat(self, http: httpx.AsyncClient, beat_lost: bool = False) -> None:
         """Say where it is and what it holds."""
         body = self._body(beat_lost and bool(self.session_id))
-        reply = await http.post("/v1/device/heartbeat", json=body, headers=as_device(self.bearer))
-        assert reply.status_code in (200, 503), reply.text
+        await self._ask(http, "POST", "/v1/device/heartbeat", (200,), json=body)
+
+    async def report(self, http: httpx.AsyncClient, queue: str, fresh: int, again: int) -> None:
+        """Deliver ``fresh`` new items of telemetry, after ``again`` that were delivered before."""
+        queue = f"{queue}-{self.life}"
+        seq = self.delivered.get(queue, 0)
+        items = [
+            {"seq": seq, "at_ms": 0, "event": "fault", "detail": f"{queue} {seq}"}
+            for seq in range(max(1, seq + 1 - again), seq + fresh + 1)
+        ]
+        body = {"queue": queue, "items": items}
+        reply = await self._ask(http, "POST", "/v1/device/telemetry", (200,), json=body)
+        if reply.status_code == 200:
+            taken = reply.json()["delivered_seq"]
+            assert taken >= seq + fresh
+            self.delivered[queue] = max(taken, self.delivered.get(queue, 0))
 
     async def poll(self, http: httpx.AsyncClient, told: Told) -> None:
         """Fetch what waits and obey, in order; late copies do nothing."""
         acked = set(self.acked)
         after = {"after": self.revision}
-        reply = await http.get("/v1/device/commands", params=after, headers=as_device(self.bearer))
-        assert reply.status_code in (200, 503), reply.text
+        reply = await self._ask(http, "GET", "/v1/device/commands", (200,), params=after)
         seqs = [command["seq"] for command in reply.json().get("commands", ())]
         assert seqs == sorted(seqs)
         for command in reply.json().get("commands", ()):
@@ -82,8 +140,7 @@ class Screen:
         name = self.waiting[-1]
         body = {"outcome": "done" if done else "failed"}
         path = f"/v1/device/commands/{name}/ack"
-        reply = await http.post(path, json=body, headers=as_device(self.bearer))
-        assert reply.status_code in (200, 404, 503), reply.text
+        reply = await self._ask(http, "POST", path, (200, 404), json=body)
         if reply.status_code == 200:
             self.acked.add(name)
         if reply.status_code != 503 and name in self.waiting:

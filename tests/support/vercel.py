@@ -1,13 +1,16 @@
 """The function as Vercel builds and runs it: its own Python, its bundle, the platform's runtime.
 
-``python -m tests.support.vercel`` makes the environment ahead of the tests (`make setup`).
+The tests make the environment in `build/` when they first need it, which takes a package index;
+``python -m tests.support.vercel`` does the same ahead of them.
 """
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,9 +23,12 @@ from typing import Any
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOT_DIRECTORY = REPOSITORY / "deploy" / "vercel"
 VENV = REPOSITORY / "build" / "vercel-venv"
-RUNTIME = "vercel-runtime==0.24.1"  # what the platform puts into each bundle; Python 3.12 or newer
-OLDEST = (3, 12)
-NEWEST_MINOR = 14
+# What the platform puts into each bundle. It is no requirement of ours, so it is locked here.
+RUNTIME = (
+    "vercel-runtime==0.24.1 "
+    "--hash=sha256:74ad58f550e8e4079945b3e278fed62270703befe9b97bf91ab919e3bc22f226"
+)
+NEWEST_MINOR = 14  # of Python, on the platform
 VENDOR = "_vendor"
 START_S = 30
 # What the platform's builder leaves out of every Python bundle, by the name of a folder.
@@ -31,9 +37,39 @@ NEVER_BUNDLED = {".git", ".vercel", "node_modules", ".venv", "venv", "__pycache_
 
 def requirements() -> list[str]:
     """What the function's own project asks for."""
-    found = tomllib.loads((ROOT_DIRECTORY / "pyproject.toml").read_text("utf-8"))
-    wanted: list[str] = found["project"]["dependencies"]
+    wanted: list[str] = _project()["dependencies"]
     return wanted
+
+
+def oldest_python() -> tuple[int, int]:
+    """The oldest Python, major and minor, that the function's own project takes."""
+    said = _project()["requires-python"]
+    found = re.fullmatch(r">=(\d+)\.(\d+)", said)
+    assert found is not None, f"requires-python is {said}: this check reads >=MAJOR.MINOR only"
+    return int(found[1]), int(found[2])
+
+
+def _project() -> dict[str, Any]:
+    text = (ROOT_DIRECTORY / "pyproject.toml").read_text("utf-8")
+    project: dict[str, Any] = tomllib.loads(text)["project"]
+    return project
+
+
+def locked() -> str:
+    """The requirements of the environment with their hashes, which are those of the repository."""
+    lock = (REPOSITORY / "requirements.txt").read_text("utf-8")
+    return "".join([*(_lines_of(requirement, lock) for requirement in requirements()), RUNTIME])
+
+
+def _lines_of(requirement: str, lock: str) -> str:
+    lines = rf"^{re.escape(requirement)} \\\n(?: +--hash=\S+(?: \\)?\n)+"
+    found = re.search(lines, lock, re.MULTILINE)
+    if found is None:
+        raise SystemExit(
+            f"deploy/vercel/pyproject.toml asks for {requirement}, which requirements.txt has not: "
+            "give it the version that stands there"
+        )
+    return found[0]
 
 
 def ensure_venv() -> Path:
@@ -41,29 +77,32 @@ def ensure_venv() -> Path:
 
     SystemExit with one sentence where no Python is new enough.
     """
-    wanted = [*requirements(), RUNTIME]
-    python = VENV / "bin" / "python"
-    stamp, want = VENV / ".made", hashlib.sha256("\n".join(wanted).encode()).hexdigest()
-    if python.exists() and stamp.exists() and stamp.read_text("utf-8") == want:
+    python, made, lock = VENV / "bin" / "python", VENV / ".made", locked()
+    want = hashlib.sha256(f"{oldest_python()}\n{lock}".encode()).hexdigest()
+    if python.exists() and made.exists() and made.read_text("utf-8") == want:
         return python
     base = newer_python()
     if base is None:
         raise SystemExit(
-            "the check of the Vercel function needs Python 3.12 or newer, with its venv module: "
+            f"the check of the Vercel function needs Python {'.'.join(map(str, oldest_python()))} "
+            "or newer, with its venv module: "
             "install one (Debian 13: apt-get install python3 python3-venv)"
         )
     shutil.rmtree(VENV, ignore_errors=True)
     subprocess.run([base, "-m", "venv", VENV], check=True)
+    listed = VENV / "requirements.txt"
+    listed.write_text(lock, "utf-8")
     pip = [str(python), "-m", "pip", "install", "-q", "--no-deps", "--disable-pip-version-check"]
-    subprocess.run([*pip, *wanted], check=True)
-    stamp.write_text(want, "utf-8")
+    subprocess.run([*pip, "--require-hashes", "-r", listed], check=True)
+    made.write_text(want, "utf-8")
     return python
 
 
+@functools.cache
 def newer_python() -> str | None:
-    """An interpreter that is new enough for the platform's runtime; None: there is none here."""
+    """An interpreter that the function's own project takes; None: there is none here."""
+    test = f"import sys, ensurepip, venv; sys.exit(sys.version_info < {oldest_python()})"
     for candidate in _candidates():
-        test = f"import sys, ensurepip, venv; sys.exit(sys.version_info < {OLDEST})"
         with contextlib.suppress(OSError):
             asked = subprocess.run([candidate, "-c", test], check=False, capture_output=True)
             if asked.returncode == 0:
@@ -72,12 +111,12 @@ def newer_python() -> str | None:
 
 
 def _candidates() -> Iterator[str]:
-    yield sys.executable
-    names = [f"python3.{minor}" for minor in range(NEWEST_MINOR, OLDEST[1] - 1, -1)]
-    yield from (found for name in [*names, "python3"] if (found := shutil.which(name)))
-    yield "/usr/bin/python3"
+    # The oldest first: the platform's choice is its default, 3.12, wherever the project takes it.
+    names = [f"python3.{minor}" for minor in range(oldest_python()[1], NEWEST_MINOR + 1)]
+    yield from (found for name in names if (found := shutil.which(name)))
     installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
     yield from (str(python) for python in sorted(installed.glob("3.1[2-9]*/bin/python")))
+    yield from (sys.executable, "python3", "/usr/bin/python3")
 
 
 def build(into: Path, python: Path) -> None:
@@ -149,7 +188,6 @@ async def running(
         "__VC_HANDLER_VENDOR_DIR": VENDOR,
         "__VC_HANDLER_VARIABLE_NAME": "app",
         "VERCEL_IPC_PATH": str(scratch / "ipc.sock"),
-        "VERCEL": "1",
         "PYTHONPATH": str(bundle / VENDOR),
         "PYTHONDONTWRITEBYTECODE": "1",
         "PATH": "/usr/bin:/bin",

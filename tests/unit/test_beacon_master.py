@@ -26,11 +26,11 @@ class LoggingStore(MemoryStore):
 
     def __init__(self, log: list[str]) -> None:
         super().__init__()
-        self._log = log
+        self._noted = log
 
     async def write(self, *args: Any, **kwargs: Any) -> None:
         await super().write(*args, **kwargs)
-        self._log.append("kept")
+        self._noted.append("kept")
 
 
 class MemoryWays:

@@ -57,7 +57,7 @@ def test_a_site_is_run_from_the_command_line(
     body = {"token": tokens[0], "device_id": "screen-1"}
     secret = httpx.post(f"{control}/v1/device/enroll", json=body, trust_env=False).json()["secret"]
 
-    device = {"Authorization": f"Bearer screen-1.{secret}"}
+    device = {"Authorization": f"Bearer screen-1.{secret.rpartition('.')[0]}"}
     place = {"address": "127.0.0.1", "beacon_port": 1, "probe_port": 2}
 
     def beat() -> httpx.Response:

@@ -18,6 +18,7 @@ from services.cloud_bridge.report import (
     lan_body,
     status_body,
 )
+from tests.support.fake_cloud import KEY
 from unisono.bus import MemoryBus
 from unisono.bus.topics import DriftSample, LinkStats, Owner
 from unisono.config import Settings
@@ -172,6 +173,8 @@ def test_in_clear_text_over_the_internet_one_line_warns(
     with caplog.at_level(logging.WARNING):
         for url, warns in urls.items():
             caplog.clear()
-            CloudClient(url, Identity("screen-1", "hunter2"), paths=paths_of(Settings()))
+            CloudClient(
+                url, Identity("screen-1", f"lobby.hunter2.{KEY}"), paths=paths_of(Settings())
+            )
             assert len(caplog.records) == warns, url
             assert "hunter2" not in caplog.text

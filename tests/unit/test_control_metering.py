@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from services.control_plane.metering import Meter, metered
+from services.control_plane.metering import Meter, Tails, metered
 
 MS = 1_000_000
 
@@ -87,3 +87,13 @@ def test_time_of_other_threads_is_added() -> None:
     meter = Meter()
     meter.add_ns(5 * MS)
     assert meter.used_ns() == 5 * MS
+
+
+def test_what_comes_after_the_count_is_counted_once_with_the_next_call() -> None:
+    tails = Tails()
+    assert tails.take("status") == 0
+    tails.leave("status", 2)
+    tails.leave("status", 3)
+    assert tails.take("heartbeat") == 0
+    assert tails.take("status") == 5
+    assert tails.take("status") == 0

@@ -88,6 +88,7 @@ def test_the_state_is_computed_from_the_clock_and_the_answers(
     found = state_at(
         SessionState(state),
         start_at_ms=START_MS,
+        fail_at_ms=START_MS + FAIL_AFTER_MS,
         stopping_ms=START_MS if state == "stopping" else None,
         members=2,
         progress=progress,

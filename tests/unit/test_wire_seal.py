@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unisono.wire.seal import command_key, is_signed, sign
+from unisono.wire.seal import command_key, is_signed, sign, split_secret
 
-KEY = command_key(hashlib.sha256(b"lobby.secret").hexdigest())
+KEY = command_key("5e" * 32)
 COMMAND: dict[str, Any] = {
     "command_id": "lobby-1.5.prepare",
     "device_id": "screen-1",
@@ -38,10 +38,19 @@ def test_what_was_signed_is_accepted() -> None:
 
 def test_the_signature_can_be_made_without_this_code() -> None:
     """As `docs/control-plane.md` says it, for devices of other makes."""
-    secret_hash = hashlib.sha256(b"lobby.secret").digest()
-    key = hmac.new(secret_hash, b"unisono command v1", hashlib.sha256).digest()
     text = json.dumps(COMMAND, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    assert sign(COMMAND, KEY) == hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    assert sign(COMMAND, KEY) == hmac.new(KEY, text.encode(), hashlib.sha256).hexdigest()
+
+
+def test_enrolment_gives_a_secret_to_send_and_a_key_to_keep() -> None:
+    secret, key = split_secret(f"lobby.random.{KEY.hex()}")
+    assert (secret, key) == ("lobby.random", KEY)
+
+
+@pytest.mark.parametrize("text", ["", "lobby", "lobby.random", "lobby.random.5e", "a.b.xyz"])
+def test_a_secret_without_a_key_is_found_out(text: str) -> None:
+    with pytest.raises(ValueError, match=r"key|hexadecimal|hex"):
+        split_secret(text)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +68,7 @@ def test_no_signature_or_nonsense_is_refused(signature: object) -> None:
 
 
 def test_another_devices_key_does_not_fit() -> None:
-    other = command_key(hashlib.sha256(b"lobby.other").hexdigest())
+    other = command_key("07" * 32)
     assert not is_signed(signed(key=other), KEY)
 
 

@@ -2,7 +2,7 @@
 
 import { get, patch, post, remove, segment } from "./api.js";
 import { confirmDialog, formDialog } from "./dialogs.js";
-import { button, el, field, keyed, say, select } from "./dom.js";
+import { button, el, field, keyed, owner, say, select } from "./dom.js";
 import { t } from "./i18n.js";
 import { every } from "./poll.js";
 import { dateAndTime, word } from "./figure_words.js";
@@ -10,14 +10,14 @@ import { dateAndTime, word } from "./figure_words.js";
 const PERIOD_MS = 10_000;
 const ROLES = ["operator", "admin"];
 
-export function accountsView(main, account) {
+export function accountsView(main, account, refused) {
   const list = el("ul", { class: "cards", id: "accounts" });
   const fresh = button(t("accounts.new"), () => done(newAccount()), { class: "primary", id: "new-account" });
   main.replaceChildren(el("div", { class: "page-head" }, el("h1", { text: t("accounts.title") }), fresh), list);
   const poll = every(PERIOD_MS, async () => {
     const { accounts } = await get("/v1/accounts");
     keyed(list, accounts, (one) => one.name, create, update);
-  });
+  }, refused);
 
   async function done(asked) {
     if (await asked) poll.now();
@@ -67,10 +67,19 @@ function editAccount(one) {
   state.value = one.disabled ? "1" : "";
   return formDialog({
     title: t("accounts.edit_one", { name: one.name }),
-    content: [...form.content, field(t("accounts.state"), state)],
+    content: [owner(one.name), ...form.content, field(t("accounts.state"), state)],
     action: t("accounts.save"),
-    submit: () => patch(`/v1/accounts/${segment(one.name)}`, { ...form.values(), disabled: state.value === "1" }),
+    async submit() {
+      const changes = changed(one, { ...form.values(), disabled: state.value === "1" });
+      return Object.keys(changes).length ? patch(`/v1/accounts/${segment(one.name)}`, changes) : one;
+    },
   });
+}
+
+/** What the form says otherwise than it was filled with: of the rest somebody else may know better. */
+function changed(one, values) {
+  const text = (value) => JSON.stringify(Array.isArray(value) ? [...value].sort() : value);
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => text(value) !== text(one[name])));
 }
 
 function fields(one, needed) {

@@ -12,21 +12,22 @@ export class ApiError extends Error {
   }
 }
 
-/** No answer, or one of a proxy whose control plane is away; asking again may help. */
+/** No answer (status 0), one that cannot be read, or a 5xx: asking again may help. */
 export class Away extends ApiError {}
 
 const LONGEST_WAIT_MS = 10_000;
-let csrf = "";
-const listeners = { away: () => {}, back: () => {}, signedOut: () => {} };
+const FIRST_FAULT = 500;
+let account = null;
+const listeners = { signedOut: () => {}, otherAccount: () => {} };
 
-/** Say who is told that the control plane is away, is back, or has forgotten this login. */
+/** Say who is told that this login is over, or that the browser has got another account's. */
 export function onState(handlers) {
   Object.assign(listeners, handlers);
 }
 
-/** Remember what every later change must carry. */
-export function signedIn(account) {
-  csrf = account.csrf;
+/** Remember whose page this is, and what every later change must carry. */
+export function signedIn(who) {
+  account = who;
 }
 
 export const get = (path) => call("GET", path);
@@ -39,25 +40,33 @@ export const segment = (name) => encodeURIComponent(name);
 
 async function call(method, path, body, again = true) {
   const reply = await answer(method, path, body);
-  if (reply.ok) {
-    listeners.back();
-    return reply.content;
-  }
+  if (reply.ok && reply.content !== null) return reply.content;
   const error = refusal(reply);
-  if (error instanceof Away) listeners.away(error.message);
-  else listeners.back();
-  if (error.code === "bad_csrf" && again) {
-    signedIn(await call("GET", "/v1/me"));  // another tab has logged in since
+  if (error.code === "bad_csrf" && again && account) {
+    await renewLogin(account);
     return call(method, path, body, false);
   }
   if (error.status === 401 && path !== "/v1/login" && path !== "/v1/me") listeners.signedOut();
   throw error;
 }
 
+/**
+ * Another tab has logged in since. What was asked for is repeated only for whom it was asked by:
+ * somebody else's login, or other rights, must not carry out what this page offers.
+ */
+async function renewLogin(before) {
+  const now = await call("GET", "/v1/me");
+  if (now.name !== before.name || now.role !== before.role) {
+    listeners.otherAccount(now);
+    throw new ApiError(403, "other_account", t("other.text", { name: now.name }));
+  }
+  signedIn(now);
+}
+
 async function answer(method, path, body) {
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  if (method !== "GET") headers["X-CSRF-Token"] = csrf;
+  if (method !== "GET" && account) headers["X-CSRF-Token"] = account.csrf;
   try {
     const reply = await fetch(path, {
       method, headers, credentials: "same-origin", cache: "no-store",
@@ -67,9 +76,7 @@ async function answer(method, path, body) {
     const text = await reply.text();
     return { ok: reply.ok, status: reply.status, content: parsed(text), headers: reply.headers };
   } catch {
-    const error = new Away(0, "away", t("away.none"));
-    listeners.away(error.message);
-    throw error;
+    throw new Away(0, "away", t("away.none"));
   }
 }
 
@@ -81,11 +88,19 @@ function parsed(text) {
   }
 }
 
-function refusal({ status, content, headers }) {
-  const told = content && content.error;
-  const retryMs = 1000 * Number(headers.get("Retry-After") || 0);
+function refusal({ ok, status, content, headers }) {
+  const told = content?.error;
+  const retryMs = retryAfterMs(headers.get("Retry-After"));
   const code = told ? told.code : "";
   const message = told ? problemText(code, told.message) : t("away.status", { status });
-  const away = status === 0 || (status >= 500 && (!told || code === "store_unavailable"));
-  return away ? new Away(status, code, message, retryMs) : new ApiError(status, code, message, retryMs);
+  const Kind = ok || status >= FIRST_FAULT ? Away : ApiError;
+  return new Kind(status, code, message, retryMs);
+}
+
+/** The header as HTTP has it: seconds, or a date. */
+function retryAfterMs(header) {
+  if (!header) return 0;
+  const seconds = Number(header);
+  const ms = Number.isFinite(seconds) ? 1000 * seconds : Date.parse(header) - Date.now();
+  return Math.max(0, ms) || 0;
 }

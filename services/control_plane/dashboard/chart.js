@@ -5,7 +5,7 @@ import { get } from "./api.js";
 import { button, el, keyed, panel, say } from "./dom.js";
 import { t } from "./i18n.js";
 import { Points, SPAN_MS, scaleOf } from "./points.js";
-import { clock, driftMs, number, serverNow, word } from "./figure_words.js";
+import { clock, driftMs, number, serverNow, setServerTime, word } from "./figure_words.js";
 
 const COLOURS = 8;
 const DASHES = [[], [8, 4], [2, 3]];
@@ -35,6 +35,7 @@ export function driftPanel(path) {
   let figure = "mean";
   let devices = new Map();
   let plot = null;
+  let stopped = false;
   let scale = scaleOf([], true);
 
   const choice = FIGURES.map((name) => button(t(`chart.${name}`), () => {
@@ -166,6 +167,21 @@ export function driftPanel(path) {
     });
   }
 
+  /** Draw; a device that is new gets its line. */
+  function show() {
+    const now = [...new Set([...ids, ...points.byDevice.keys()])].sort();
+    if (plot && now.join() === ids.join()) {
+      draw();
+      return;
+    }
+    now.filter((id) => !ids.includes(id)).forEach((id) => {
+      if (now.indexOf(id) >= SHOWN_AT_FIRST) hidden.add(id);
+    });
+    ids = now;
+    legend.replaceChildren();
+    rebuild();
+  }
+
   function toggle(id) {
     if (!hidden.delete(id)) hidden.add(id);
     plot.setSeries(ids.indexOf(id) + 1, { show: !hidden.has(id) });
@@ -185,22 +201,18 @@ export function driftPanel(path) {
     root,
     watch(site) {
       devices = new Map(site.devices.map((device) => [device.device_id, device]));
+      points.addStatuses(site);
+      if (plot) show();
     },
+    /** All that was told of late: what came between two looks at the site, too. */
     async look() {
-      points.add(await get(`${path}/drift?seconds=${points.secondsToAsk(serverNow())}`));
-      const now = [...new Set([...ids, ...points.byDevice.keys()])].sort();
-      if (plot && now.join() === ids.join()) {
-        draw();
-        return;
-      }
-      now.filter((id) => !ids.includes(id)).forEach((id) => {
-        if (now.indexOf(id) >= SHOWN_AT_FIRST) hidden.add(id);
-      });
-      ids = now;
-      legend.replaceChildren();
-      rebuild();
+      const answer = await get(`${path}/drift?seconds=${points.secondsToAsk(serverNow())}`);
+      setServerTime(answer.server_time_ms);
+      points.add(answer);
+      if (!stopped) show();
     },
     stop() {
+      stopped = true;
       resized.disconnect();
       scheme.removeEventListener("change", rebuild);
       plot?.destroy();

@@ -3,16 +3,23 @@
 import { button, el } from "./dom.js";
 import { t } from "./i18n.js";
 
+let titles = 0; // a dialog may stand above another one
+
+function titled(text) {
+  titles += 1;
+  return el("h2", { id: `dialog-title-${titles}`, text });
+}
+
 /**
- * Open a form in a dialog. `submit` may throw: its sentence is shown and the dialog stays.
- * Resolves to what `submit` returned, or null when the dialog was left.
+ * Open a form in a dialog. `submit` may throw: its sentence is shown and the dialog stays, as it
+ * does when that returns null. Resolves to what `submit` returned, or null when the dialog was left.
  */
 export function formDialog({ title, content, action, submit, danger = false, wide = false }) {
   return new Promise((resolve) => {
     const problem = el("p", { class: "problem", role: "alert" });
     const send = el("button", { type: "submit", class: danger ? "danger" : "primary", text: action });
     const leave = button(t("dialog.cancel"), () => dialog.close());
-    const heading = el("h2", { id: "dialog-title", text: title });
+    const heading = titled(title);
     const form = el("form", { novalidate: true }, heading, content, problem,
       el("div", { class: "actions" }, leave, send));
     const dialog = el("dialog", { class: wide ? "wide" : "", "aria-labelledby": heading.id }, form);
@@ -27,7 +34,7 @@ export function formDialog({ title, content, action, submit, danger = false, wid
       send.disabled = true;
       try {
         result = await submit();
-        dialog.close();
+        if (result !== null) dialog.close();
       } catch (error) {
         problem.textContent = error.message;
       } finally {
@@ -47,7 +54,7 @@ export function confirmDialog({ title, text, action, submit, danger = true }) {
 /** Show something that is shown once only, such as a secret. */
 export function tell({ title, text, lines }) {
   return new Promise((resolve) => {
-    const heading = el("h2", { id: "dialog-title", text: title });
+    const heading = titled(title);
     const all = el("textarea", {
       readonly: true, rows: Math.min(10, lines.length), class: "secret", "aria-label": title,
     });

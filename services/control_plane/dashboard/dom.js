@@ -59,6 +59,9 @@ export function field(text, control, hint = "") {
   return el("div", { class: "field" }, el("label", { for: control.id, text }), control, below);
 }
 
+/** Whose password a form is about, which a keeper of passwords must know. */
+export const owner = (name) => el("input", { type: "text", autocomplete: "username", value: name, hidden: true });
+
 /** A checkbox with its label behind it. */
 export function checkbox(text, attributes = {}) {
   const box = el("input", { type: "checkbox", ...attributes });

@@ -1,11 +1,12 @@
-// The event log: newest first, with a filter, older ones on demand.
+// The event log: newest first, with a filter; as many as were asked for by hand are kept.
 
 import { get } from "./api.js";
 import { button, el, field, keyed, panel, say, select } from "./dom.js";
-import { reasonText, t } from "./i18n.js";
+import { reasonText, sentence, t } from "./i18n.js";
 import { dateAndTime, word } from "./figure_words.js";
 
 const PAGE = 100;
+const MOST = 1000; // of one answer
 const GRAVE = new Set(["failover", "fallback", "session_failed", "command_failed", "fault", "device_revoked"]);
 
 export function eventsPanel(path) {
@@ -15,35 +16,58 @@ export function eventsPanel(path) {
   const list = el("ol", { class: "events", id: "event-list", tabindex: 0, "aria-labelledby": "events-title" });
   const empty = el("p", { class: "hint", text: t("events.none") });
   const problem = el("p", { class: "problem", role: "alert" });
-  const older = button(t("events.older"), loadOlder, { id: "events-older", hidden: true });
+  const older = button(t("events.older"), () => inTurn(loadOlder), { id: "events-older", hidden: true });
   body.append(el("div", { class: "fields" }, field(t("events.kind"), kinds), field(t("events.search"), text)),
     empty, list, problem, older);
   let events = [];
-  let ended = false;
+  let next = null; // the cursor behind the last one shown; null where that is the log's end
+  let cut = false; // some were let go at the end: the cursor leads past them
+  let pages = 1; // as many as were asked for by hand
+  let turn = Promise.resolve();
   kinds.addEventListener("change", draw);
   text.addEventListener("input", draw);
 
+  /** One after the other: an answer must not be laid over a newer one. */
+  function inTurn(work) {
+    const done = turn.then(work);
+    turn = done.catch(() => {});
+    return done;
+  }
+
   async function look() {
-    const fresh = (await get(`${path}/events?limit=${PAGE}`)).events;
-    const oldestMs = fresh.length ? fresh[fresh.length - 1].at_ms : -Infinity;
-    if (!events.length) ended = fresh.length < PAGE;
-    events = [...fresh, ...events.filter((event) => event.at_ms < oldestMs)];
+    const fresh = await page(PAGE);
+    const known = pages === 1 || fresh.next === null ? null : behind(fresh.events, events);
+    if (known === null) [events, next, cut, pages] = [fresh.events, fresh.next, false, 1];
+    else {
+      events = [...fresh.events, ...known];
+      if (events.length > PAGE * pages) [events, cut] = [events.slice(0, PAGE * pages), true];
+    }
     offerKinds();
     draw();
   }
 
   async function loadOlder() {
     problem.textContent = "";
-    const last = events[events.length - 1];
     try {
-      const more = (await get(`${path}/events?limit=${PAGE}&before_ms=${last.at_ms}`)).events;
-      ended = more.length < PAGE;
-      events = [...events, ...more.filter((event) => event.at_ms < last.at_ms)];
+      pages += 1;
+      let [all, at] = cut ? [[], null] : [events, next];
+      do {
+        const more = await page(Math.min(MOST, PAGE * pages - all.length), at);
+        [all, at] = [[...all, ...more.events], more.next];
+      } while (at !== null && all.length < PAGE * pages);
+      [events, next, cut] = [all, at, false];
     } catch (error) {
-      problem.textContent = error.message;
+      pages -= 1;
+      problem.textContent = sentence(error.message);
     }
     offerKinds();
     draw();
+  }
+
+  async function page(limit, before = null) {
+    const from = before === null ? "" : `&before=${encodeURIComponent(before)}`;
+    const found = await get(`${path}/events?limit=${limit}${from}`);
+    return { events: found.events, next: found.next ?? null };
   }
 
   function offerKinds() {
@@ -58,11 +82,31 @@ export function eventsPanel(path) {
     const shown = events.filter((event) => (!kinds.value || event.kind === kinds.value)
       && (!wanted || wordsOf(event).join(" ").toLocaleLowerCase().includes(wanted)));
     empty.hidden = shown.length > 0;
-    older.hidden = ended || !events.length;
+    older.hidden = next === null && !cut;
     keyed(list, numbered(shown), (event) => event.key, create, () => {});
   }
 
-  return { root, look };
+  return { root, look: () => inTurn(look) };
+}
+
+/**
+ * Those of the events `known` that lie behind the newest page `fresh`; null when the two do not
+ * meet, so that some between them are unknown. In the millisecond in which the page ends it may
+ * lack some; what it has of that one is not given again.
+ */
+export function behind(fresh, known) {
+  const endMs = fresh[fresh.length - 1].at_ms;
+  if (!known.length || known[0].at_ms < endMs) return null;
+  const met = new Map();
+  for (const event of fresh) {
+    if (event.at_ms === endMs) met.set(JSON.stringify(event), (met.get(JSON.stringify(event)) ?? 0) + 1);
+  }
+  return known.filter((event) => {
+    if (event.at_ms !== endMs) return event.at_ms < endMs;
+    const left = met.get(JSON.stringify(event)) ?? 0;
+    met.set(JSON.stringify(event), left - 1);
+    return left <= 0;
+  });
 }
 
 /** Two events may be alike to the letter: the second of them has another key. */

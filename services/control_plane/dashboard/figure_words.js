@@ -27,12 +27,12 @@ export function driftMs(value, signed = true) {
 }
 
 export function clock(ms) {
-  return new Date(ms).toLocaleTimeString(language(), { hour12: false });
+  return new Date(ms).toLocaleTimeString(language(), { hourCycle: "h23" }); // 00 at midnight, never 24
 }
 
 export function dateAndTime(ms) {
   return new Date(ms).toLocaleString(language(), {
-    dateStyle: "short", timeStyle: "medium", hour12: false,
+    dateStyle: "short", timeStyle: "medium", hourCycle: "h23",
   });
 }
 

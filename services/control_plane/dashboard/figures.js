@@ -1,4 +1,4 @@
-// Invocations by hour and by day, with the day of the LAN marked; how the last days went.
+// All invocations by hour, those by devices by day, with the day of the LAN marked; the last days.
 
 import { get } from "./api.js";
 import { el, panel } from "./dom.js";
@@ -15,7 +15,7 @@ export function figuresPanel(path) {
   const days = barChart("days-chart");
   const compare = el("div", { class: "compare", id: "compare" });
   const table = el("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": t("figures.days") });
-  body.append(el("h3", { text: t("figures.by_hour") }), hours, el("h3", { text: t("figures.by_day") }), days,
+  body.append(el("p", { class: "hint", text: t("figures.counted") }), el("h3", { text: t("figures.by_hour") }), hours, el("h3", { text: t("figures.by_day") }), days,
     compare, el("details", {}, el("summary", { text: t("figures.days") }), table));
   let kpis = [];
   let since = "";
@@ -33,8 +33,8 @@ export function figuresPanel(path) {
     drawBars(hours, Array.from({ length: HOURS }, (_, hour) => ({
       value: byHour[hour] ?? 0, label: hour % 6 ? "" : `${hour}:00`, name: `${hour}:00`,
     })), "");
-    drawBars(days, all.map(({ date, invocations }, i) => ({
-      value: invocations, label: (DAYS - 1 - i) % 3 ? "" : day(date), name: day(date), marked: date === since,
+    drawBars(days, all.map(({ date, device_calls: calls }, i) => ({
+      value: calls, label: (DAYS - 1 - i) % 3 ? "" : day(date), name: day(date), marked: date === since,
     })), t("figures.lan"));
     const { before, after, change } = beforeAfter(all, since, today);
     compare.replaceChildren(...(since ? [
@@ -65,13 +65,13 @@ function fact(name, value) {
 }
 
 function dayTable(days) {
-  const names = ["day", "invocations", "cpu", "failovers", "fallbacks", "sessions", "failed", "drift", "within"];
+  const names = ["day", "invocations", "calls", "cpu", "failovers", "fallbacks", "sessions", "failed", "drift", "within"];
   const head = el("tr", {}, names.map((name) => el("th", { scope: "col", text: t(`figures.col_${name}`) })));
   const rows = days.map((one) => {
     const all = Object.values(one.devices).filter((device) => device.samples);
     const largest = all.length ? Math.max(...all.map((device) => device.max_ms ?? 0)) : null;
     const within = all.length ? Math.min(...all.map((device) => device.within_50ms_ratio)) : null;
-    const cells = [number(one.invocations), number(one.cpu_s, 1), number(one.failovers), number(one.fallbacks),
+    const cells = [number(one.invocations), number(one.device_calls), number(one.cpu_s, 1), number(one.failovers), number(one.fallbacks),
       number(one.sessions_completed), number(one.sessions_failed), driftMs(largest, false),
       within === null ? "–" : `${number(100 * within, 1)} %`];
     return el("tr", {}, el("th", { scope: "row", text: day(one.date) }), cells.map((text) => el("td", { text })));

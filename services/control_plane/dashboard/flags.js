@@ -4,7 +4,8 @@ import { get, patch } from "./api.js";
 import { formDialog } from "./dialogs.js";
 import { button, el, field, keyed, panel, say, select } from "./dom.js";
 import { flagsDetail } from "./events.js";
-import { t } from "./i18n.js";
+import { sentence, t } from "./i18n.js";
+import { isOn } from "./means.js";
 import { dateAndTime } from "./figure_words.js";
 
 export function flagsPanel(path, refresh) {
@@ -14,14 +15,21 @@ export function flagsPanel(path, refresh) {
   const open = button(t("flags.open"), change, { id: "flags-open" });
   const { root, body } = panel("flags", t("flags.title"), open);
   const version = el("p", { class: "hint" });
-  body.append(version, none, set, el("details", {}, el("summary", { text: t("flags.history") }), history));
-  let flags = { version: 0, site: {}, devices: {}, history: [] };
+  const problem = el("p", { class: "problem", role: "alert" });
+  body.append(problem, version, none, set, el("details", {}, el("summary", { text: t("flags.history") }), history));
+  let flags = { version: null, site: {}, devices: {}, history: [] };
   let deviceIds = [];
   let table = null;
 
   async function change() {
-    table ??= await get("/dashboard/flags.json").catch(() => null);
-    if (table && await changeFlags(path, table, deviceIds, flags)) refresh();
+    problem.textContent = "";
+    try {
+      table ??= await get("/dashboard/flags.json");
+    } catch (error) {
+      problem.textContent = `${t("flags.no_table")} ${sentence(error.message)}`;
+      return;
+    }
+    if (await changeFlags(path, table, deviceIds, flags)) refresh();
   }
 
   function draw() {
@@ -50,6 +58,8 @@ export function flagsPanel(path, refresh) {
     know(ids) {
       deviceIds = ids;
     },
+    /** Whether there are newer flags than those shown. */
+    isBehind: (newest) => flags.version !== null && flags.version !== newest,
     async look() {
       flags = await get(`${path}/flags`);
       draw();
@@ -94,15 +104,22 @@ function changeFlags(path, table, deviceIds, flags) {
 
 /** What a flag is set with; the empty value removes it, so that the default holds again. */
 function control(row, now) {
-  const unset = ["", t("flags.unset")];
   let made;
-  if (row.kind === "bool") made = select([unset, ["1", t("flags.on")], ["0", t("flags.off")]]);
-  else if (row.kind === "str") {
-    made = el("input", { list: "flag-choices", autocomplete: "off", spellcheck: "false" });
-  } else {
+  if (row.kind === "bool") made = select([["", t("flags.unset")], ["1", t("flags.on")], ["0", t("flags.off")]]);
+  else if (row.choices.length) made = select(choicesOf(row, now).map((one) => [one, one || t("flags.unset")]));
+  else if (row.kind === "str") made = el("input", { autocomplete: "off", spellcheck: "false" });
+  else {
     made = el("input", { type: "number", step: row.kind === "int" ? 1 : "any", min: row.low, max: row.high });
   }
   made.id = "flag-value";
-  made.value = now ?? "";
+  // A switch may be kept in any of its spellings; shown as unset, it would be removed by a save.
+  made.value = now === undefined ? "" : row.kind === "bool" ? (isOn(now) ? "1" : "0") : now;
   return made;
+}
+
+/** Nothing, each word, the words that may stand together; and what is set, should it be none of these. */
+function choicesOf({ choices, several }, now = "") {
+  const lists = several.reduce((made, word) => [...made, ...made.map((list) => [...list, word])], [[]])
+    .filter((list) => list.length > 1).map((list) => list.join(","));
+  return [...new Set(["", ...choices, ...lists, now])];
 }

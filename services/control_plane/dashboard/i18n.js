@@ -42,6 +42,9 @@ export function problemText(code, message) {
   return chosen !== "en" && has(key) ? t(key) : message;
 }
 
+/** With a full stop, so that another sentence may follow: those of the API have none. */
+export const sentence = (text) => (/[.!?…]$/.test(text) ? text : `${text}.`);
+
 // What the control plane says in sentences of its own, by the shape of the sentence.
 const SENTENCES = [
   [/^created$/, "reason.created"],

@@ -29,12 +29,26 @@ export class Points {
   secondsToAsk(nowMs) {
     const all = SPAN_MS / 1000;
     if (!this.newestMs) return all;
-    return Math.min(all, Math.ceil((nowMs - this.newestMs) / 1000) + OVERLAP_S);
+    const seconds = Math.ceil((nowMs - this.newestMs) / 1000) + OVERLAP_S;
+    return Math.max(1, Math.min(all, seconds)); // a clock that was set back must not ask for less than nothing
   }
 
-  /** Take an answer of the API in. */
+  /** Take an answer about the drift in. */
   add({ server_time_ms: serverMs, devices }) {
     this.newestMs = serverMs;
+    this.merge(serverMs, devices);
+  }
+
+  /** Take in what each device said last, as the answer about its site has it: the newest point. */
+  addStatuses({ server_time_ms: serverMs, devices }) {
+    const said = devices.filter(({ status }) => status?.drift_ms?.count && typeof status.drift_ms.mean === "number");
+    this.merge(serverMs, Object.fromEntries(said.map(({ device_id: id, status }) => {
+      const { mean, max } = status.drift_ms;
+      return [id, [[status.at_ms, mean, max || Math.abs(mean), status.mode, status.term]]];
+    })));
+  }
+
+  merge(serverMs, devices) {
     for (const [id, rows] of Object.entries(devices)) {
       if (!this.byDevice.has(id)) this.byDevice.set(id, new Map());
       const kept = this.byDevice.get(id);

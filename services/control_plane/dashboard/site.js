@@ -6,37 +6,46 @@ import { devicesPanel } from "./devices.js";
 import { button, el, say } from "./dom.js";
 import { enrolDevices } from "./enrol.js";
 import { eventsPanel } from "./events.js";
+import { number, setServerTime } from "./figure_words.js";
 import { figuresPanel } from "./figures.js";
 import { flagsPanel } from "./flags.js";
 import { t } from "./i18n.js";
 import { every } from "./poll.js";
 import { sessionPanel } from "./session.js";
 import { startSession } from "./start.js";
-import { number, setServerTime } from "./figure_words.js";
 
-// Each call of this page is an invocation too: what changes slowly is asked for rarely.
-const SITE_MS = 3000;
+// Each call of this page is an invocation too. One tells nearly all, the newest drift with it; the
+// others are asked when that one shows a change, and rarely beside.
+const PLAYING_MS = 2000;
 const HASTE_MS = 1000; // while a session starts or stops
-const DRIFT_MS = 2000;
-const EVENTS_MS = 6000;
-const FIGURES_MS = 60_000;
-const FLAGS_MS = 60_000;
+const IDLE_MS = 10_000;
+const DRIFT_MS = 30_000; // fills in what was told between two looks
+const EVENTS_MS = 30_000;
+const FIGURES_MS = 300_000;
+const SELDOM_MS = 600_000;
 const CHANGING = new Set(["preparing", "warmup", "stopping"]);
 
-export function siteView(main, site, account) {
+export function siteView(main, site, account, refused) {
   const path = `/v1/sites/${segment(site)}`;
   let newest = null;
   let signature = "";
-  const act = { refresh: () => polls.forEach((poll) => poll.now()) };
+  let played = true; // at first all of the drift is asked for anyhow
+  const refresh = () => {
+    polls.site.now();
+    polls.events.now();
+  };
   const tiles = tilesOf();
-  const session = sessionPanel({ refresh: act.refresh });
+  const session = sessionPanel({ refresh });
   const drift = driftPanel(path);
-  const devices = devicesPanel(site, account, act.refresh);
+  const devices = devicesPanel(site, account, refresh);
   const figures = figuresPanel(path);
   const events = eventsPanel(path);
-  const flags = flagsPanel(path, act.refresh);
+  const flags = flagsPanel(path, () => {
+    refresh();
+    polls.flags.now();
+  });
   const start = button(t("start.open"), async () => {
-    if (newest && await startSession(newest, path)) act.refresh();
+    if (newest && await startSession(newest, path)) refresh();
   }, { class: "primary", id: "start" });
   const enrol = account.role === "admin"
     ? button(t("enrol.open"), () => enrolDevices(site), { id: "enrol" }) : null;
@@ -49,6 +58,7 @@ export function siteView(main, site, account) {
       events.root, flags.root),
   );
 
+  /** Look at the site; how long that lasts, ms. */
   async function look() {
     newest = await get(path);
     setServerTime(newest.server_time_ms);
@@ -57,21 +67,39 @@ export function siteView(main, site, account) {
     devices.update(newest);
     drift.watch(newest);
     flags.know(newest.devices.map((device) => device.device_id));
-    // What an event would tell is there: do not wait for the next time.
-    const now = newest.sessions.map((s) => `${s.session_id} ${s.state} ${s.term}`).join();
-    if (signature !== now) {
-      signature = now;
-      polls[2]?.now();
-    }
-    if (newest.sessions.some((s) => CHANGING.has(s.state))) setTimeout(() => polls[0]?.now(), HASTE_MS);
+    askWhatChanged();
+    const states = newest.sessions.map((s) => s.state);
+    if (states.some((state) => CHANGING.has(state))) return HASTE_MS;
+    return states.length ? PLAYING_MS : IDLE_MS;
   }
 
-  const polls = [];
-  polls.push(every(SITE_MS, look), every(DRIFT_MS, drift.look), every(EVENTS_MS, events.look),
-    every(FIGURES_MS, figures.look), every(FLAGS_MS, async () => figures.since(await flags.look())));
+  function askWhatChanged() {
+    const { sessions, counters, flags_version: version } = newest;
+    const now = JSON.stringify([sessions.map((s) => [s.session_id, s.state, s.term]),
+      newest.devices.map((device) => device.device_id), counters.failovers, counters.fallbacks, version]);
+    if (signature && signature !== now) polls.events.now();
+    signature = now;
+    if (flags.isBehind(version)) polls.flags.now();
+    if (sessions.length && !played) polls.drift.now();
+    played = sessions.length > 0;
+  }
+
+  const polls = {
+    site: every(IDLE_MS, look, refused),
+    drift: every(DRIFT_MS, async () => {
+      await drift.look();
+      return newest && !newest.sessions.length ? SELDOM_MS : DRIFT_MS;
+    }, refused),
+    events: every(EVENTS_MS, async () => {
+      await events.look();
+      return newest && !newest.sessions.length ? 2 * EVENTS_MS : EVENTS_MS;
+    }, refused),
+    figures: every(FIGURES_MS, figures.look, refused),
+    flags: every(SELDOM_MS, async () => figures.since(await flags.look()), refused),
+  };
   return {
     stop() {
-      polls.forEach((poll) => poll.stop());
+      Object.values(polls).forEach((poll) => poll.stop());
       session.stop();
       drift.stop();
       figures.stop();
@@ -81,9 +109,11 @@ export function siteView(main, site, account) {
 
 function tilesOf() {
   const names = ["online", "failovers", "fallbacks", "today", "yesterday"];
-  const values = Object.fromEntries(names.map((name) => [name, el("dd", { text: "–" })]));
-  const root = el("dl", { class: "tiles", id: "tiles" }, names.map((name) =>
-    el("div", { class: "tile" }, el("dt", { text: t(`tile.${name}`) }), values[name])));
+  const tiles = names.map((name) => [name, el("dd", { text: "–" }), el("dd", { class: "hint" })]);
+  const root = el("dl", { class: "tiles", id: "tiles" }, tiles.map(([name, value, small]) =>
+    el("div", { class: "tile" }, el("dt", { text: t(`tile.${name}`) }), value, small)));
+  const values = Object.fromEntries(tiles.map(([name, value]) => [name, value]));
+  const smalls = Object.fromEntries(tiles.map(([name, , small]) => [name, small]));
   return {
     root,
     update({ devices, counters }) {
@@ -92,8 +122,10 @@ function tilesOf() {
       values.online.classList.toggle("bad", online < devices.length);
       say(values.failovers, number(counters.failovers));
       say(values.fallbacks, number(counters.fallbacks));
-      say(values.today, number(counters.invocations_today));
-      say(values.yesterday, number(counters.invocations_yesterday));
+      for (const which of ["today", "yesterday"]) {
+        say(values[which], number(counters[`invocations_${which}`]));
+        say(smalls[which], t("tile.by_devices", { count: number(counters[`device_calls_${which}`]) }));
+      }
     },
   };
 }

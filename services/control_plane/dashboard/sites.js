@@ -1,30 +1,48 @@
 // All sites: how many devices are there, and what plays.
 
 import { get, segment } from "./api.js";
-import { el, keyed, say } from "./dom.js";
+import { button, el, field, keyed, say } from "./dom.js";
 import { t } from "./i18n.js";
 import { every } from "./poll.js";
 import { enrolDevices } from "./enrol.js";
-import { button, field } from "./dom.js";
 import { formDialog } from "./dialogs.js";
 import { word } from "./figure_words.js";
 
-const PERIOD_MS = 5000;
+const PERIOD_MS = 10_000;
+const PAGE = 100;
 
-export function sitesView(main, account) {
+export function sitesView(main, account, refused) {
   const list = el("ul", { class: "cards", id: "sites" });
   const empty = el("p", { class: "hint", hidden: true, text: t("sites.none") });
+  let pages = 1; // as many as were asked for by hand
+  const more = button(t("sites.more"), () => {
+    pages += 1;
+    poll.now();
+  }, { id: "sites-more", hidden: true });
   const fresh = account.role === "admin"
     ? button(t("sites.new"), newSite, { id: "new-site" }) : null;
   main.replaceChildren(
-    el("div", { class: "page-head" }, el("h1", { text: t("sites.title") }), fresh), empty, list,
+    el("div", { class: "page-head" }, el("h1", { text: t("sites.title") }), fresh), empty, list, more,
   );
   const poll = every(PERIOD_MS, async () => {
-    const { sites } = await get("/v1/sites");
+    const { sites, next } = await pagesOf(pages);
     empty.hidden = sites.length > 0;
+    more.hidden = !next;
     keyed(list, sites, (site) => site.site, create, update);
-  });
+  }, refused);
   return poll;
+}
+
+/** The first pages of the list: each site is in one of them. */
+async function pagesOf(count) {
+  const sites = [];
+  let next = null;
+  for (let page = 0; page < count && (page === 0 || next); page += 1) {
+    const found = await get(`/v1/sites?limit=${PAGE}${next ? `&after=${segment(next)}` : ""}`);
+    sites.push(...found.sites);
+    next = found.next ?? null;
+  }
+  return { sites, next };
 }
 
 function create({ site }) {

@@ -1,7 +1,7 @@
 // The form that starts a session.
 
 import { get, post } from "./api.js";
-import { formDialog } from "./dialogs.js";
+import { confirmDialog, formDialog } from "./dialogs.js";
 import { button, checkbox, el, field, select } from "./dom.js";
 import { t } from "./i18n.js";
 import { word } from "./figure_words.js";
@@ -19,7 +19,6 @@ export async function startSession(site, path) {
   const delay = el("input", { type: "number", id: "start-delay", min: 0, max: 86400, step: "any", value: 5, required: true });
   const master = select([["", t("start.elect")], ...devices.map(({ id }) => [id, id])], { id: "pin" });
   const replace = checkbox(t("start.replace"), { id: "replace" });
-  replace.box.checked = site.sessions.length > 0;
   const chosen = () => devices.filter(({ box }) => box.checked).map(({ id }) => id);
   return formDialog({
     title: t("start.title"),
@@ -36,15 +35,24 @@ export async function startSession(site, path) {
     async submit() {
       if (!chosen().length) throw new Error(t("start.nobody"));
       if (!rows.children.length) throw new Error(t("start.nothing"));
-      return post("/v1/sessions", {
+      const asked = {
         site: site.site,
         device_ids: chosen(),
         playlist: [...rows.children].map(filmOf),
         start_delay_ms: Math.round(1000 * delay.valueAsNumber),
         replace: replace.box.checked,
         master: master.value || null,
-      });
+      };
+      return asked.replace ? replaceAfterAsking(asked) : post("/v1/sessions", asked);
     },
+  });
+}
+
+/** What plays on those devices ends: that is asked for as the button Stop does. */
+function replaceAfterAsking(asked) {
+  return confirmDialog({
+    title: t("start.replace_title"), text: t("start.replace_text", { devices: asked.device_ids.join(", ") }),
+    action: t("start.replace_do"), submit: () => post("/v1/sessions", asked),
   });
 }
 

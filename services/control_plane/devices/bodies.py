@@ -15,6 +15,7 @@ NAME_PATTERN = f"^{NAME.pattern}$"
 MAX_NUMBER = 2**53  # what every JSON reader can hold
 MAX_TERM = 2**31 - 1
 MAX_ITEMS = 200  # of telemetry in one call
+MAX_MS = 86_400_000.0  # no film that is in unison is a day off
 
 Name = Annotated[str, Meta(pattern=NAME_PATTERN)]
 Text = Annotated[str, Meta(max_length=256)]
@@ -22,8 +23,9 @@ LongText = Annotated[str, Meta(max_length=1024)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Term = Annotated[int, Meta(ge=0, le=MAX_TERM)]
-Milliseconds = Annotated[float, Meta(ge=0, le=MAX_NUMBER / 1e6)]
-Drifted = Annotated[float, Meta(ge=-MAX_NUMBER / 1e6, le=MAX_NUMBER / 1e6)]
+Milliseconds = Annotated[float, Meta(ge=0, le=MAX_MS)]
+Drifted = Annotated[float, Meta(ge=-MAX_MS, le=MAX_MS)]
+Samples = Annotated[int, Meta(ge=0, le=1_000_000)]  # ten a second for more than a day
 Seconds = Annotated[float, Meta(ge=0, le=3600)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 PathName = Annotated[str, Meta(max_length=32)]
@@ -45,7 +47,11 @@ class EnrolRequest(Asked, frozen=True):
 
 
 class EnrolReply(Reply, frozen=True):
-    """The device's identity. The secret is shown this once."""
+    """The device's identity; ``secret`` is shown this once.
+
+    Up to its last dot it goes with every call; what comes after is the key of the commands to
+    this device, and is never sent.
+    """
 
     device_id: str
     site: str
@@ -84,7 +90,7 @@ class HeartbeatRequest(Asked, frozen=True):
 class Drift(Asked, frozen=True):
     """Drift over a span of time, ms: ``mean`` signed, the others of |drift|."""
 
-    count: Count
+    count: Samples
     mean: Drifted | None = None
     mean_abs: Milliseconds | None = None
     p50: Milliseconds | None = None
@@ -234,7 +240,7 @@ class TelemetryReply(Reply, frozen=True):
 # For the documentation: one example of each request and reply.
 EXAMPLES: dict[type[msgspec.Struct], dict[str, Any]] = {
     EnrolRequest: {"token": "lobby.urE8yw5Ck1tN0v9xw", "device_id": "screen-1"},
-    EnrolReply: {"device_id": "screen-1", "site": "lobby", "secret": "lobby.w9bJfqd1f7S0mFq3w"},
+    EnrolReply: {"device_id": "screen-1", "site": "lobby", "secret": "lobby.w9bJfqd1f7S0.5e12…"},
     HeartbeatRequest: {
         "address": "192.168.1.21", "beacon_port": 7600, "probe_port": 7601, "player": "playing",
         "player_version": "mpv 0.40.0", "version": "0.1.0", "session_id": "lobby-3f9a2c1d05",

@@ -31,7 +31,7 @@ from services.control_plane.errors import ApiError
 from services.control_plane.gate.tokens import digest_of
 from unisono.core import control_session, leadership
 from unisono.core.commands import Command, filled, pending
-from unisono.core.reissue import joined
+from unisono.core.reissue import joined, running_all
 from unisono.core.session import Member
 from unisono.core.session_state import Progress, SessionState
 from unisono.core.site_document import Decision, Held, KnownDevice, SiteDocument, SiteEvent
@@ -50,6 +50,12 @@ from unisono.wire.seal import command_key, sign
 # Around its start and its end a session changes fast: devices should not sleep through it.
 BUSY_POLL_S = 1.0
 _BUSY = (SessionState.PREPARING, SessionState.WARMUP)
+# Who does not hear the beat has the others looked at this soon: at once for an audience, and no
+# more than a few times a second however many devices say it in an outage.
+LOOK_SOON_MS = 250
+# As far as the clocks of two instances may be apart; a device that called later than that has
+# called by a clock that was put back since.
+CLOCKS_APART_MS = 5000
 
 
 def refusal(error: ApiError) -> Callable[[DeviceView, None, Caller, Batch], Answer]:
@@ -64,10 +70,7 @@ def refusal(error: ApiError) -> Callable[[DeviceView, None, Caller, Batch], Answ
 def heartbeat(view: DeviceView, asked: HeartbeatRequest, caller: Caller, batch: Batch) -> Answer:
     """*Device heartbeat*: I am here, at this place of the LAN, and hold this session."""
     name, now_ms = caller.device_id, caller.now_ms
-    try:
-        address = str(ipaddress.IPv4Address(asked.address))
-    except ValueError:
-        raise ApiError(422, "bad_field", "address: use a numeric IPv4 address") from None
+    address = _unicast(asked.address)
     report = HeartbeatReport(at_ms=now_ms, **(msgspec.structs.asdict(asked) | {"address": address}))
     device = as_said(view.site, name, report, view.status, now_ms)
     place = Member(name, address, asked.beacon_port, asked.probe_port)
@@ -79,6 +82,17 @@ def heartbeat(view: DeviceView, asked: HeartbeatRequest, caller: Caller, batch: 
     made = joined(made, control_session.reconcile(made.site, name, held, now_ms=now_ms))
     batch.put(keys.REPORTS, name, report)
     return Answer(_hint(view, made.site, caller, asked.flags_version), made)
+
+
+def _unicast(text: str) -> str:
+    """The address as the other members will send to; `ApiError` when no device can have it."""
+    try:
+        address = ipaddress.IPv4Address(text)
+    except ValueError:
+        raise ApiError(422, "bad_field", "address: use a numeric IPv4 address") from None
+    if address.is_multicast or address.is_unspecified or address.is_reserved:
+        raise ApiError(422, "bad_field", f"address: {address} is no address of a device")
+    return str(address)
 
 
 def status(view: DeviceView, asked: StatusRequest, caller: Caller, batch: Batch) -> Answer:
@@ -112,7 +126,8 @@ def commands(view: DeviceView, asked: int, caller: Caller, batch: Batch) -> Answ
     made = _looked(view, replace(own_device(view, name), seen_ms=now_ms), batch, now_ms)
     due = pending(view.queue, after=asked, now_ms=now_ms)
     found = [filled(command, made.site, name) for command in due.deliver]
-    key = command_key(caller.secret_sha256)
+    record = view.record.value
+    key = command_key(record.command_key if record else "")
     bodies = [_signed(command, name, key) for command in found if command is not None]
     batch.drop(keys.QUEUE, [command.command_id for command in due.forget], part=name)
     return Answer(CommandsReply(server_time_ms=now_ms, commands=bodies), made)
@@ -162,9 +177,7 @@ def rotate(view: DeviceView, _asked: RotateRequest, caller: Caller, batch: Batch
         record,
         secret_sha256=caller.secret_sha256,  # it may have been the next one until this call
         next_sha256=digest_of(caller.fresh_secret),
-        rotate=False,
     )
-    batch.expect(keys.DEVICES, caller.device_id, view.record.raw)
     batch.put(keys.DEVICES, caller.device_id, kept)
     return Answer(RotateReply(secret=caller.fresh_secret), Decision(view.site))
 
@@ -185,34 +198,46 @@ def _looked(view: DeviceView, device: KnownDevice, batch: Batch, now_ms: int) ->
         moved = leadership.renew_leases(made.site, devices, device, now_ms=now_ms)
         made = joined(made, moved)
     until = leadership.watch_until(made.site, devices, device, now_ms=now_ms)
-    for record in made.site.sessions:
-        session_id = record.spec.session_id
+    running = {record.spec.session_id for record in running_all(made.site)}
+    was_put_back = view.seen_ms is not None and view.seen_ms > now_ms + CLOCKS_APART_MS
+    for session_id in running:
         if session_id in until:
             batch.put(keys.LEADS, session_id, until[session_id])
-        elif session_id not in view.leads:
-            batch.put(keys.LEADS, session_id, 0)  # nobody has looked yet: the next call does
+        elif _is_unheard(device, session_id):
+            soon_ms = min(view.leads.get(session_id, 0), now_ms + LOOK_SOON_MS)
+            batch.put(keys.LEADS, session_id, soon_ms)
+        elif session_id not in view.leads or was_put_back:
+            batch.put(keys.LEADS, session_id, 0)  # nobody knows: the next call looks
+    batch.drop(keys.LEADS, [name for name in view.leads if name not in running])
     return made
+
+
+def _is_unheard(device: KnownDevice, session_id: str) -> bool:
+    said = device.hearing
+    return said is not None and said.session_id == session_id and not said.hears
 
 
 def _hint(view: DeviceView, site: SiteDocument, caller: Caller, flags_version: int | None) -> Hint:
     """Where the device belongs; ``flags_version`` is what it said that it runs (None: nothing)."""
     name, flags = caller.device_id, site.flags
-    rotates = view.record.value is not None and view.record.value.rotate
+    record = view.record.value
+    # Whoever calls with the next secret has rotated by that.
+    rotates = record is not None and record.rotate and record.secret_sha256 == caller.secret_sha256
     hint = Hint(server_time_ms=caller.now_ms, flags_version=flags.version, rotate=rotates)
-    record = site.session_of(name)
-    if record is None:
+    session = site.session_of(name)
+    if session is None:
         behind = flags_version is not None and flags_version != flags.version
         return msgspec.structs.replace(
             hint, revision=site.revision, flags=flags.of(name) if behind else None
         )
-    progress = view.progress.get(record.spec.session_id, Progress())
-    state = control_session.state_of(record, progress, caller.now_ms)
+    progress = view.progress.get(session.spec.session_id, Progress())
+    state = control_session.state_of(session, progress, caller.now_ms)
     return msgspec.structs.replace(
         hint,
-        session_id=record.spec.session_id,
+        session_id=session.spec.session_id,
         state=state.value,
-        term=record.spec.term,
-        revision=record.revision,
+        term=session.spec.term,
+        revision=session.revision,
         next_poll_s=BUSY_POLL_S if state in _BUSY else None,
     )
 

@@ -13,6 +13,7 @@ from unisono.core.errors import UserError
 from unisono.core.site_document import SiteEvent
 from unisono.state import DocumentStore, keys
 from unisono.state.records import DeviceRecord, EnrolToken
+from unisono.wire.seal import KEY_BYTES
 
 MIN_TOKEN_CHARS = 16
 
@@ -29,7 +30,8 @@ async def enrol(asked: EnrolRequest, context: Context, call: Call) -> EnrolReply
         raise refused
     device_id = asked.device_id or f"dev-{secrets.token_hex(4)}"
     secret = new_token(site)
-    record = DeviceRecord(device_id, digest_of(secret), now_ms)
+    key = secrets.token_hex(KEY_BYTES)
+    record = DeviceRecord(device_id, digest_of(secret), now_ms, key)
     batch = store.batch(site)
     batch.expect(keys.ENROL_TOKENS, digest, token.raw)
     batch.expect(keys.DEVICES, device_id, None)
@@ -40,10 +42,10 @@ async def enrol(asked: EnrolRequest, context: Context, call: Call) -> EnrolReply
         batch.drop(keys.ENROL_TOKENS, [digest])
     batch.happened(SiteEvent("device_enrolled", now_ms, device_id=device_id))
     call.site = site
-    count_call(batch, call.route, 201, call.meter.used_ns(), now_ms)
+    count_call(batch, call, context.tails, 201, now_ms)
     if await store.settle(batch):
         call.counted = True
-        return EnrolReply(device_id=device_id, site=site, secret=secret)
+        return EnrolReply(device_id=device_id, site=site, secret=f"{secret}.{key}")
     if device_id in (await store.site_view(site)).devices:
         raise ApiError(
             409, "device_exists", f"{device_id} is enrolled already: wish for another device_id"

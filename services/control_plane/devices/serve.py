@@ -19,6 +19,7 @@ from services.control_plane.context import Context, bearer, bearer_challenge
 from services.control_plane.devices.answer import Answer, Caller
 from services.control_plane.errors import RETRY_AFTER_S, ApiError
 from services.control_plane.gate.tokens import NAME, digest_of, new_token, same, site_of
+from unisono.core.site_document import SiteEvent
 from unisono.state import keys
 from unisono.state.documents import Batch, DeviceView
 
@@ -39,34 +40,44 @@ async def serve(request: Request, context: Context, decide: Decide, asked: Any) 
     call, store = call_of(request), context.store
     site, device_id, secret = _credentials(request)
     digest = digest_of(secret)
-    # Who does not hear its master may move the lead: that is decided from what all have said.
-    everyone = getattr(asked, "beat_lost", False)
     for _ in range(ROUNDS):
         now_ms = context.now_ms()
         window = now_ms // (WINDOW_S * 1000)
-        view = await store.device_view(
-            site, device_id, now_ms=now_ms, window=window, everyone=everyone
-        )
+        view = await store.device_view(site, device_id, now_ms=now_ms, window=window)
         batch = store.batch(site)
-        _let_in(view, device_id, digest, batch)
+        _let_in(view, device_id, digest, batch, now_ms)
         call.site = site
         if view.calls >= WINDOW_CALLS:
             raise _too_many(now_ms)
         caller = Caller(site, device_id, digest, now_ms, new_token(site))
-        answer = decide(view, asked, caller, batch)
-        response = reply_of(answer.reply, OK)
+        outcome = _outcome(decide, view, asked, caller, batch)
+        if isinstance(outcome, ApiError):  # it changes nothing, but counts against the limit
+            batch, status, decision = store.batch(site), outcome.status, None
+        else:
+            status, decision = OK, outcome.decision
         batch.put(keys.SEEN, device_id, now_ms)
         batch.add(keys.RATE, device_id, part=str(window))
-        count_call(batch, call.route, OK, call.meter.used_ns(), now_ms)
-        if await store.settle(batch, view=view, decision=answer.decision):
+        count_call(batch, call, context.tails, status, now_ms)
+        if await store.settle(batch, view=view, decision=decision):
             call.counted = True
-            return response
+            if isinstance(outcome, ApiError):
+                raise outcome
+            return reply_of(outcome.reply, OK)
     raise ApiError(
         503,
         "site_busy",
         f"too many changes at site {site} at once: try again",
         {"Retry-After": str(RETRY_AFTER_S)},
     )
+
+
+def _outcome(
+    decide: Decide, view: DeviceView, asked: Any, caller: Caller, batch: Batch
+) -> Answer | ApiError:
+    try:
+        return decide(view, asked, caller, batch)
+    except ApiError as error:
+        return error
 
 
 def reply_of(reply: Any, status: int) -> Response:
@@ -84,15 +95,20 @@ def _credentials(request: Request) -> tuple[str, str, str]:
     return site, device_id, secret
 
 
-def _let_in(view: DeviceView, device_id: str, digest: str, batch: Batch) -> None:
-    """Check the secret; the first use of a new one makes it the only one."""
+def _let_in(view: DeviceView, device_id: str, digest: str, batch: Batch, now_ms: int) -> None:
+    """Check the secret; the first use of a new one makes it the only one.
+
+    What the call writes holds only if the device is still enrolled as it was read: a call that is
+    under way must not bring back what is kept of a device that is revoked meanwhile.
+    """
+    batch.expect(keys.DEVICES, device_id, view.record.raw)
     record = view.record.value
     if record is not None and same(record.secret_sha256, digest):
         return
     if record is not None and record.next_sha256 and same(record.next_sha256, digest):
-        batch.expect(keys.DEVICES, device_id, view.record.raw)
-        kept = replace(record, secret_sha256=digest, next_sha256="")
+        kept = replace(record, secret_sha256=digest, next_sha256="", rotate=False)
         batch.put(keys.DEVICES, device_id, kept)
+        batch.happened(SiteEvent("secret_rotated", now_ms, device_id=device_id))
         return
     said = f"the secret of {device_id} is wrong or the device is not enrolled: enrol it anew"
     raise ApiError(401, "bad_credentials", said, bearer_challenge())

@@ -137,9 +137,7 @@ def _route(row: DeviceCall) -> Route:
             return await _answer(row, request, context)
         except ApiError as error:
             if error.status == UNAUTHORIZED:
-                # Whoever guesses is slowed down; a device with its own secret never gets here.
-                address = client_address(request.scope, context.settings)
-                await throttle.count(context, throttle.ADDRESS, address)
+                await _slow_down(request, context, error)
             raise
 
     methods = [row.method]
@@ -155,3 +153,15 @@ async def _answer(row: DeviceCall, request: Request, context: Context) -> Respon
     except ApiError as unfit:
         return await serve(request, context, decisions.refusal(unfit), None)
     return await serve(request, context, row.decide, asked)
+
+
+async def _slow_down(request: Request, context: Context, error: ApiError) -> None:
+    """Tell an address that shows wrong secrets again and again when to come back.
+
+    It stays a 401: of devices behind one address, one that was revoked must still learn that.
+    """
+    address = client_address(request.scope, context.settings)
+    try:
+        await throttle.count(context, throttle.ADDRESS, address)
+    except ApiError as limit:
+        error.headers |= limit.headers

@@ -13,20 +13,25 @@ from unisono.state.records import Delivered, DriftFigures, TelemetryItem
 # Telemetry is dated by the device; a clock further off than this is not believed.
 MAX_AGE_MS = keys.TELEMETRY_LOG.ttl_ms or 0
 MAX_AHEAD_MS = 60_000
+# A device begins another queue when it starts anew; a late repeat of the one before may still come.
+QUEUES = 8
 
 
 def take_over(
     view: DeviceView, asked: Telemetry, caller: Caller, batch: Batch
 ) -> tuple[int, tuple[SiteEvent, ...]]:
     """Write the items that are new; the highest seq that is taken over, and the events."""
-    before = view.delivered.value
-    highest = before.seq if before is not None and before.queue == asked.queue else 0
+    before = {} if view.delivered.value is None else dict(view.delivered.value.seqs)
+    highest = before.pop(asked.queue, 0)
     fresh = sorted((i for i in asked.items if i.seq > highest), key=lambda item: item.seq)
     if not fresh:
         return highest, ()
     name = caller.device_id
     batch.expect(keys.DELIVERED, name, view.delivered.raw)
-    batch.put(keys.DELIVERED, name, Delivered(asked.queue, fresh[-1].seq))
+    seqs = {**before, asked.queue: fresh[-1].seq}
+    while len(seqs) > QUEUES:
+        del seqs[next(iter(seqs))]
+    batch.put(keys.DELIVERED, name, Delivered(seqs))
     events: list[SiteEvent] = []
     for item in fresh:
         at_ms = _believed_ms(item.at_ms, caller.now_ms)

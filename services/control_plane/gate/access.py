@@ -1,4 +1,4 @@
-"""Who calls, and whether the table of roles lets them: `caller`, on every route of operators.
+"""Who calls, and whether the table of roles lets them: `Guarded`, every route of operators.
 
 Whoever logged in shows a cookie; programs send one of the two bearer tokens of the settings. A
 request by cookie that changes something must carry the login's CSRF token, which a page of
@@ -7,10 +7,12 @@ no good credentials against its address's.
 """
 
 import hmac
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
+from fastapi.routing import APIRoute
 
 from services.control_plane.context import Context, bearer, bearer_challenge, context_of
 from services.control_plane.errors import ApiError
@@ -25,6 +27,7 @@ OPERATOR_TOKEN_NAME = "operator-token"  # noqa: S105
 RESERVED_NAMES = frozenset({ADMIN_TOKEN_NAME, OPERATOR_TOKEN_NAME})
 
 CSRF_HEADER = "X-CSRF-Token"
+_CALLER = "unisono.caller"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -57,15 +60,33 @@ class Caller:
             raise ApiError(403, "forbidden", f"{self.name} has no access to site {site[:80]}")
 
 
-async def caller(request: Request) -> Caller:
-    """Let the request in by the table of roles (a dependency). `ApiError` 401, 403 or 429."""
+class Guarded(APIRoute):
+    """A route that lets its caller in before it reads the body, whatever is in there."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """What serves a request."""
+        handle = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            rule = roles.rule_of(self.name)
+            if Role.NOBODY in rule.who:
+                context = context_of(request)
+                address = client_address(request.scope, context.settings)
+                await throttle.count(context, throttle.LOGIN_ADDRESS, address)
+            else:
+                request.scope[_CALLER] = await _let_in(request, rule)
+            return await handle(request)
+
+        return guarded
+
+
+async def _let_in(request: Request, rule: roles.Rule) -> Caller:
+    """Let the request in by the table of roles. `ApiError` 401, 403 or 429."""
     context = context_of(request)
-    rule = roles.rule_of(request.scope["route"].name)
     try:
         found = await _authenticate(request, context)
     except ApiError:
-        address = client_address(request.scope, context.settings)
-        await throttle.count(context, throttle.ADDRESS, address)
+        await _count_address(request)
         raise
     await throttle.count(context, throttle.ACCOUNT, found.name)
     _check_csrf(request, found)
@@ -76,19 +97,49 @@ async def caller(request: Request) -> Caller:
     return found
 
 
+async def caller(request: Request) -> Caller:
+    """Whom `Guarded` has let in (a dependency). KeyError on a route that is not guarded."""
+    found: Caller = request.scope[_CALLER]
+    return found
+
+
+async def _context(request: Request) -> Context:
+    """`context_of` as a coroutine: for a plain function the framework starts a thread."""
+    return context_of(request)
+
+
 CallerOf = Annotated[Caller, Depends(caller)]
-ContextOf = Annotated[Context, Depends(context_of)]
+ContextOf = Annotated[Context, Depends(_context)]
 
 
-def let_in_metrics(request: Request) -> None:
-    """Let a reader of ``/metrics`` in. `ApiError` 401 where the settings ask for a token."""
+async def let_in_metrics(request: Request) -> None:
+    """Let a reader of ``/metrics`` in. `ApiError` 401 where the settings ask for a token, 429.
+
+    Whoever shows no good token is counted by its address, where none is asked for as well.
+    """
     settings = context_of(request).settings
-    if not settings.metrics_token:
-        return
-    token = bearer(request)
-    if same(settings.metrics_token, token) or _token_caller(request, token) is not None:
+    if "authorization" in request.headers or settings.metrics_token:
+        try:
+            _check_metrics_token(request)
+            return
+        except ApiError:
+            if settings.metrics_token:
+                await _count_address(request)
+                raise
+    await _count_address(request)
+
+
+def _check_metrics_token(request: Request) -> None:
+    wanted, token = context_of(request).settings.metrics_token, bearer(request)
+    if (wanted and same(wanted, token)) or _token_caller(request, token) is not None:
         return
     raise ApiError(401, "bad_credentials", "the token of /metrics is wrong", bearer_challenge())
+
+
+async def _count_address(request: Request) -> None:
+    context = context_of(request)
+    address = client_address(request.scope, context.settings)
+    await throttle.count(context, throttle.ADDRESS, address)
 
 
 async def _authenticate(request: Request, context: Context) -> Caller:

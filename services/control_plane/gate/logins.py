@@ -16,6 +16,8 @@ from services.control_plane.gate.client import is_https
 from services.control_plane.gate.tokens import digest_of, same
 from services.control_plane.settings import ControlSettings
 from unisono.state import keys
+from unisono.state.account_documents import end_login, keep_login
+from unisono.state.documents import Batch
 from unisono.state.records import Account, Login
 
 COOKIE = "unisono"
@@ -54,11 +56,16 @@ async def find(context: Context, token: str) -> Held | None:
     return Held(digest, login, account)
 
 
-async def begin(context: Context, account: Account, request: Request, response: Response) -> Login:
-    """Log the account in: ``response`` gets the cookie, and the login it came with ends."""
+def begin(
+    context: Context, account: Account, request: Request, response: Response, batch: Batch
+) -> Login:
+    """Log the account in: ``response`` gets the cookie, and the login it came with ends.
+
+    ``batch`` gets what must be stored before the answer is given.
+    """
     old = token_of(request, context.settings)
     if old is not None:
-        await context.store.drop_login(digest_of(old))
+        end_login(batch, digest_of(old))
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     login = Login(
         name=account.name,
@@ -66,14 +73,14 @@ async def begin(context: Context, account: Account, request: Request, response: 
         at_ms=context.now_ms(),
         password_sha256=passwords.fingerprint(account.password),
     )
-    await context.store.put_login(digest_of(token), login)
+    keep_login(batch, digest_of(token), login)
     _set_cookie(context, request, response, token, LOGIN_MS // 1000)
     return login
 
 
-async def end(context: Context, digest: str, request: Request, response: Response) -> None:
-    """Log out: the login is over for everybody who has its cookie."""
-    await context.store.drop_login(digest)
+def end(context: Context, digest: str, request: Request, response: Response, batch: Batch) -> None:
+    """Log out: with ``batch`` the login is over for everybody who has its cookie."""
+    end_login(batch, digest)
     _set_cookie(context, request, response, "", 0)
 
 

@@ -115,6 +115,8 @@ _ADMINISTRATION = (
 )  # fmt: skip
 
 TABLE: tuple[Rule, ...] = (*_PUBLIC, *_DEVICES, *_OWN, *_SITES, *_ADMINISTRATION)
+# What devices call, as against people and their programs.
+DEVICE_ROUTES = frozenset({"enroll", *(rule.route for rule in _DEVICES)})
 _BY_ROUTE = {rule.route: rule for rule in TABLE}
 
 

@@ -23,10 +23,15 @@ ACCOUNT = Limit("account", 300, 10_000)
 # Whoever shows no credentials, or wrong ones, has little to ask.
 ADDRESS = Limit("address", 60, 60_000)
 _TRIES = "too many tries to log in"
-# Generous to somebody who mistypes, and no way to guess: 2880 passwords a day.
-LOGIN_NAME = Limit("login-name", 10, 300_000, "too_many_tries", _TRIES)
+# Generous to somebody who mistypes, and no way to guess: 2880 passwords a day. By name and address
+# together, so that nobody can keep the owner of a name out from elsewhere.
+LOGIN_PAIR = Limit("login-pair", 10, 300_000, "too_many_tries", _TRIES)
 # Several people may share an address.
 LOGIN_ADDRESS = Limit("login-address", 30, 300_000, "too_many_tries", _TRIES)
+# From however many addresses: it takes ten of them to use this up.
+LOGIN_NAME = Limit("login-name", 100, 300_000, "too_many_tries", _TRIES)
+# Of one login, for its own password: whoever guesses at the name elsewhere is no hindrance.
+OWN_PASSWORD = Limit("own-password", 10, 300_000, "too_many_tries", "too many wrong passwords")
 
 
 async def count(context: Context, limit: Limit, who: str) -> None:

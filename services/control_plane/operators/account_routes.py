@@ -7,23 +7,22 @@ of the settings remains, and whoever has it can create another.
 from dataclasses import replace
 from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter, Path, Request
 
 from services.control_plane.calls import call_of
 from services.control_plane.errors import RETRY_AFTER_S, ApiError
 from services.control_plane.gate import passwords
-from services.control_plane.gate.access import RESERVED_NAMES, CallerOf, ContextOf
+from services.control_plane.gate.access import RESERVED_NAMES, CallerOf, ContextOf, Guarded
 from services.control_plane.operators import account_bodies, audit, bodies
-from services.control_plane.operators.bodies import NAME_PATTERN, TimeMs
-from services.control_plane.operators.site_routes import Limit
+from services.control_plane.operators.bodies import NAME_PATTERN, Before
+from services.control_plane.operators.site_routes import Limit, events_body
 from unisono.state.documents import NO_SITE
 from unisono.state.records import Account, AccountRole
 
 # Each round somebody else has changed the account; so often in a row nobody does.
 ROUNDS = 8
 
-router = APIRouter(prefix="/v1", tags=["accounts"], responses=bodies.ERRORS)
+router = APIRouter(prefix="/v1", tags=["accounts"], responses=bodies.ERRORS, route_class=Guarded)
 AccountName = Annotated[str, Path(pattern=NAME_PATTERN, examples=["ana"])]
 
 
@@ -50,10 +49,10 @@ async def create_account(
         created_ms=context.now_ms(),
         created_by=caller.name,
     )
-    if not await context.store.put_account(account.name, account, None):
+    batch = context.store.batch()
+    batch.happened(audit.event("account_created", context, caller, detail=_said(account)))
+    if not await context.store.put_account(account.name, account, None, batch):
         raise ApiError(409, "account_exists", f"there is an account {account.name} already")
-    made = audit.event("account_created", context, caller, detail=_said(account))
-    await audit.note(context, made)
     return _body(account)
 
 
@@ -74,9 +73,10 @@ async def change_account(
         if held.value is None:
             raise _unknown(name)
         account = _changed(held.value, asked, entry)
-        if await context.store.put_account(name, account, held.raw):
-            what = _said(account) + (", another password" if entry is not None else "")
-            await audit.note(context, audit.event("account_changed", context, caller, detail=what))
+        what = _said(account) + (", another password" if entry is not None else "")
+        batch = context.store.batch()
+        batch.happened(audit.event("account_changed", context, caller, detail=what))
+        if await context.store.put_account(name, account, held.raw, batch):
             return _body(account)
     raise _busy(name)
 
@@ -91,21 +91,19 @@ async def remove_account(name: AccountName, caller: CallerOf, context: ContextOf
         held = await context.store.account(name)
         if held.raw is None:
             raise _unknown(name)
-        if await context.store.put_account(name, None, held.raw):
-            await audit.note(context, audit.event("account_removed", context, caller, detail=name))
+        batch = context.store.batch()
+        batch.happened(audit.event("account_removed", context, caller, detail=name))
+        if await context.store.put_account(name, None, held.raw, batch):
             return bodies.Done()
     raise _busy(name)
 
 
 @router.get("/events", name="account-events")
 async def list_account_events(
-    _: CallerOf, context: ContextOf, before_ms: TimeMs | None = None, limit: Limit = 100
+    _: CallerOf, context: ContextOf, before: Before | None = None, limit: Limit = 100
 ) -> bodies.EventsBody:
     """What happened to accounts, and who logged in, newest first."""
-    before = bodies.MAX_NUMBER if before_ms is None else before_ms
-    events = await context.store.events(NO_SITE, before_ms=before, limit=limit)
-    found = [bodies.EventBody(**msgspec.to_builtins(event)) for event in events]
-    return bodies.EventsBody(events=found)
+    return await events_body(context, NO_SITE, before, limit)
 
 
 def _changed(account: Account, asked: account_bodies.AccountChange, entry: str | None) -> Account:

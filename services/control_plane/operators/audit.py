@@ -4,7 +4,6 @@ from services.control_plane.context import Context
 from services.control_plane.gate.access import Caller
 from unisono.core.site_document import SiteEvent
 from unisono.state import keys
-from unisono.state.documents import NO_SITE
 
 # Of accounts; they belong to no site.
 ACCOUNT_EVENTS = (
@@ -25,14 +24,6 @@ def event(
 ) -> SiteEvent:
     """Something that the caller does now."""
     return SiteEvent(kind, context.now_ms(), device_id=device_id, who=caller.name, detail=detail)
-
-
-async def note(context: Context, *events: SiteEvent, site: str = NO_SITE) -> None:
-    """Write events into the log of a site, or of the accounts; and count them."""
-    batch = context.store.batch(site)
-    for happened in events:
-        batch.happened(happened)
-    await context.store.settle(batch)
 
 
 async def count_failed_login(context: Context) -> None:

@@ -6,6 +6,7 @@ from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.control_plane.gate.tokens import NAME
+from unisono.state.paging import PATTERN as CURSOR
 
 NAME_PATTERN = f"^{NAME.pattern}$"
 MAX_NUMBER = 2**53  # what every JSON reader can hold
@@ -19,6 +20,10 @@ FlagValue = bool | int | float | Text
 Site = Annotated[str, Path(pattern=NAME_PATTERN, examples=["lobby"])]
 DeviceId = Annotated[str, Path(pattern=NAME_PATTERN, examples=["screen-1"])]
 SessionId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,80}$", examples=["lobby-3f9a2c1d05"])]
+Before = Annotated[
+    str,
+    Query(pattern=CURSOR, description="`next` of the page before", examples=["1780000000000.1"]),
+]
 TimeMs = Annotated[int, Query(ge=0, le=MAX_NUMBER)]
 
 
@@ -157,9 +162,10 @@ class SiteLine(BaseModel):
 
 
 class SitesBody(BaseModel):
-    """The sites that the caller may see."""
+    """The sites that the caller may see; ``next``: `after` of the next page, null at the end."""
 
     sites: list[SiteLine]
+    next: str | None
 
 
 class DeviceBody(BaseModel):
@@ -182,12 +188,17 @@ class DeviceBody(BaseModel):
 
 
 class CountersBody(BaseModel):
-    """What happened at a site so far; invocations are calls answered, by day (UTC)."""
+    """What happened at a site so far; invocations are calls answered, by day (UTC).
+
+    ``device_calls`` are those of devices alone.
+    """
 
     failovers: int
     fallbacks: int
     invocations_today: int
     invocations_yesterday: int
+    device_calls_today: int
+    device_calls_yesterday: int
 
 
 class SiteBody(BaseModel):
@@ -221,9 +232,10 @@ class EventBody(BaseModel):
 
 
 class EventsBody(BaseModel):
-    """Events, newest first."""
+    """Events, newest first; ``next``: `before` of the next page, null at the end."""
 
     events: list[EventBody]
+    next: str | None
 
 
 class DeviceDay(BaseModel):
@@ -239,8 +251,9 @@ class DayBody(BaseModel):
     """One day (UTC) of a site in figures."""
 
     date: str = Field(examples=["2026-05-28"])
-    invocations: int
+    invocations: int = Field(description="Calls answered, of devices and of everybody else")
     invocations_by_hour: list[int]
+    device_calls: int = Field(description="Those of devices alone")
     cpu_s: float
     fallbacks: int
     failovers: int
@@ -256,9 +269,10 @@ class KpisBody(BaseModel):
 
 
 class TelemetryBody(BaseModel):
-    """What a device has delivered, newest first."""
+    """What a device has delivered, newest first; ``next``: `before` of the next page, or null."""
 
     items: list[dict[str, Any]]
+    next: str | None
 
 
 class TokensRequest(Model):

@@ -6,32 +6,35 @@ somebody only looks: then everybody sees it so.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 from fastapi import Request
 
 from services.control_plane.calls import call_of
-from services.control_plane.context import context_of
+from services.control_plane.context import Context, context_of
 from services.control_plane.devices.known import known_devices
 from services.control_plane.errors import RETRY_AFTER_S, ApiError
 from unisono.core import control_session
 from unisono.core.reissue import joined
 from unisono.core.session_state import Progress, SessionState
 from unisono.core.site_document import Decision, KnownDevice, SessionRecord, SiteDocument
-from unisono.state.documents import Batch, SiteView
+from unisono.state.documents import Batch, SiteOutline, SiteView
 
 # Each round one of the racing instances wins; so many in a row means that something is broken.
 ROUNDS = 8
 
-Decide = Callable[[SiteView], Decision]
+V = TypeVar("V", bound=SiteOutline)
+
+Decide = Callable[[V], Decision]
 # What a decision writes beside the document, gathered anew in each round.
-Gather = Callable[[SiteView, Batch], Awaitable[None]]
+Gather = Callable[[V, Batch], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Generic[V]):
     """A site after a decision: the view that it was made of, and what it led to."""
 
-    view: SiteView
+    view: V
     decision: Decision
     now_ms: int
 
@@ -65,19 +68,54 @@ class Settled:
 async def settled(
     request: Request,
     site: str,
-    decide: Decide | None = None,
-    gather: Gather | None = None,
+    decide: Decide[SiteView] | None = None,
+    gather: Gather[SiteView] | None = None,
     *,
     absent: ApiError | None = None,
-) -> Settled:
+) -> Settled[SiteView]:
     """Read a site that exists and make ``decide``'s decision durable. `ApiError`, `Refused`.
 
     ``decide`` gets the site with what time has brought about; without it, that alone is settled.
     ``absent`` is what to say when there is no such site.
     """
+    read = context_of(request).store.site_view
+    return await _rounds(request, site, read, decide, gather, absent=absent)
+
+
+async def outlined(
+    request: Request,
+    site: str,
+    decide: Decide[SiteOutline] | None = None,
+    gather: Gather[SiteOutline] | None = None,
+    *,
+    absent: ApiError | None = None,
+) -> Settled[SiteOutline]:
+    """As `settled`, where nobody has to know what the devices said of themselves."""
+    read = context_of(request).store.site_outline
+    return await _rounds(request, site, read, decide, gather, absent=absent)
+
+
+async def glanced(context: Context, site: str) -> Settled[SiteOutline]:
+    """A site as it is now; what time has brought about is stored only if nobody is in the way."""
+    view = await context.store.site_outline(site)
+    now_ms = context.now_ms()
+    made = control_session.settle_due(view.site, view.progress, now_ms=now_ms)
+    await context.store.settle(context.store.batch(site), view=view, decision=made)
+    return Settled(view, made, now_ms)
+
+
+async def _rounds(
+    request: Request,
+    site: str,
+    read: Callable[[str], Awaitable[V]],
+    decide: Decide[V] | None,
+    gather: Gather[V] | None,
+    *,
+    absent: ApiError | None,
+) -> Settled[V]:
     context = context_of(request)
     for _ in range(ROUNDS):
-        view = await context.store.site_view(site)
+        view = await read(site)
         if not view.exists:
             raise absent or unknown_site(site)
         call_of(request).site = site

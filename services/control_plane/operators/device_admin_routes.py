@@ -6,22 +6,32 @@ from dataclasses import replace
 from fastapi import APIRouter, Request
 
 from services.control_plane.calls import call_of
-from services.control_plane.gate.access import CallerOf, ContextOf
+from services.control_plane.gate.access import CallerOf, ContextOf, Guarded
 from services.control_plane.gate.tokens import digest_of, new_token
 from services.control_plane.operators import audit, bodies
 from services.control_plane.operators.bodies import DeviceId, Site
-from services.control_plane.operators.decide import enrolled, settled, unknown_device
+from services.control_plane.operators.decide import (
+    enrolled,
+    outlined,
+    settled,
+    unknown_device,
+)
 from unisono.core import control_session
 from unisono.core.site_document import Decision
 from unisono.state import keys
-from unisono.state.documents import Batch, DocumentStore, Kept, SiteView
+from unisono.state.documents import Batch, DocumentStore, Kept, SiteOutline, SiteView
 from unisono.state.records import DeviceRecord, EnrolToken
 
 SECRET_BYTES = 32
 # What is kept of a device by its id, and is nobody's business once it is revoked.
 _OF_DEVICE = (keys.DEVICES, keys.REPORTS, keys.STATUSES, keys.SEEN, keys.ACKS, keys.DELIVERED)
 
-router = APIRouter(prefix="/v1/sites/{site}", tags=["administration"], responses=bodies.ERRORS)
+router = APIRouter(
+    prefix="/v1/sites/{site}",
+    tags=["administration"],
+    responses=bodies.ERRORS,
+    route_class=Guarded,
+)
 
 
 @router.post("/enroll-tokens", name="enroll-tokens", status_code=201)
@@ -33,12 +43,10 @@ async def make_tokens(
     expires_ms = now_ms + asked.ttl_s * 1000
     tokens = [new_token(site) for _ in range(asked.count)]
     kept = {digest_of(token): EnrolToken(expires_ms) for token in tokens}
-    await context.store.add_tokens(site, kept, now_ms=now_ms)
-    call_of(request).site = site
     detail = f"{asked.count} good for {asked.ttl_s} s"
-    await audit.note(
-        context, audit.event("enrol_tokens_made", context, caller, detail=detail), site=site
-    )
+    made = audit.event("enrol_tokens_made", context, caller, detail=detail)
+    await context.store.add_tokens(site, kept, now_ms=now_ms, events=[made])
+    call_of(request).site = site
     return bodies.TokensReply(tokens=tokens, expires_ms=expires_ms)
 
 
@@ -48,18 +56,18 @@ async def ask_rotation(
 ) -> bodies.Done:
     """Have the device fetch a new secret, as its next heartbeat or status tells it."""
 
-    async def gather(_: SiteView, batch: Batch) -> None:
+    async def gather(_: SiteOutline, batch: Batch) -> None:
         held = await _record(context.store, site, device_id, context.now_ms())
         if held.value is None:
             raise unknown_device(device_id)
         batch.expect(keys.DEVICES, device_id, held.raw)
         batch.put(keys.DEVICES, device_id, replace(held.value, rotate=True))
 
-    def decide(view: SiteView) -> Decision:
+    def decide(view: SiteOutline) -> Decision:
         asked = audit.event("rotation_asked", context, caller, device_id=device_id)
         return Decision(view.site, events=(asked,))
 
-    await settled(request, site, decide, gather)
+    await outlined(request, site, decide, gather)
     return bodies.Done()
 
 

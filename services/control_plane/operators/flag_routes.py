@@ -6,26 +6,32 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from services.control_plane.context import Context
-from services.control_plane.gate.access import CallerOf, ContextOf
+from services.control_plane.gate.access import CallerOf, ContextOf, Guarded
 from services.control_plane.operators import bodies
 from services.control_plane.operators.bodies import Site
-from services.control_plane.operators.decide import Settled, settled, unknown_device
+from services.control_plane.operators.decide import Settled, outlined, unknown_device
 from services.control_plane.operators.flag_bodies import FlagChange, FlagsBody, FlagsRequest
 from services.control_plane.operators.flag_values import check_names, texts_of
 from unisono.core.flagset import change_flags
 from unisono.core.site_document import Decision, SiteEvent
-from unisono.state import keys
-from unisono.state.documents import SiteView
+from unisono.state.documents import SiteOutline
 
 MAX_HISTORY = 50
+# Of the changes of one millisecond the log gives any first: so many more are read and ordered.
+AT_ONCE = 50
 
-router = APIRouter(prefix="/v1/sites/{site}/flags", tags=["flags"], responses=bodies.ERRORS)
+router = APIRouter(
+    prefix="/v1/sites/{site}/flags",
+    tags=["flags"],
+    responses=bodies.ERRORS,
+    route_class=Guarded,
+)
 
 
 @router.get("", name="flags")
 async def show_flags(site: Site, request: Request, _: CallerOf, context: ContextOf) -> FlagsBody:
     """The flags that are set, and the last changes of them."""
-    found = await settled(request, site)
+    found = await outlined(request, site)
     return await _body(site, found, context)
 
 
@@ -42,7 +48,7 @@ async def patch_flags(
     values: dict[str, str | None] = {**dict.fromkeys(asked.values), **texts_of(given)}
     device_id = asked.device_id or ""
 
-    def decide(view: SiteView) -> Decision:
+    def decide(view: SiteOutline) -> Decision:
         if device_id and device_id not in view.devices:
             raise unknown_device(device_id)
         flags = view.site.flags
@@ -57,17 +63,14 @@ async def patch_flags(
             now_ms=context.now_ms(),
         )
 
-    found = await settled(request, site, decide)
+    found = await outlined(request, site, decide)
     return await _body(site, found, context)
 
 
-async def _body(site: str, found: Settled, context: Context) -> FlagsBody:
+async def _body(site: str, found: Settled[SiteOutline], context: Context) -> FlagsBody:
     flags = found.site.flags
-    events = await context.store.events(
-        site, before_ms=bodies.MAX_NUMBER, limit=keys.EVENT_LOG.keep
-    )
-    changes = (_change(event) for event in events if event.kind == "flags_changed")
-    known = [change for change in changes if change is not None]
+    events = await context.store.flag_changes(site, MAX_HISTORY + AT_ONCE)
+    known = [change for change in map(_change, events) if change is not None]
     # By version and not by time: two changes may fall into one millisecond.
     newest = sorted(known, key=lambda change: change.version, reverse=True)
     return FlagsBody(

@@ -6,7 +6,7 @@ from services.control_plane.errors import ApiError
 from unisono.config.flags import PREFIX, Flags, load_flags
 from unisono.config.table import ConfigError, rows
 
-_NAMES = frozenset(line.name for line in rows(Flags, PREFIX))
+_ROWS = {line.name: line for line in rows(Flags, PREFIX)}
 
 Value = bool | int | float | str
 
@@ -15,13 +15,13 @@ def texts_of(asked: Mapping[str, Value]) -> dict[str, str]:
     """The values as text. `ApiError` 422 names the one that is no flag or unfit."""
     check_names(asked)
     texts = {name: _text(value) for name, value in asked.items()}
-    effective(texts)
-    return texts
+    held = effective(texts)
+    return {name: _plain(name, text, held) for name, text in texts.items()}
 
 
 def check_names(names: Iterable[str], also: Iterable[str] = ()) -> None:
     """`ApiError` 422 unless each is a flag's name, or among ``also``."""
-    unknown = next((name for name in names if name not in _NAMES and name not in also), None)
+    unknown = next((name for name in names if name not in _ROWS and name not in also), None)
     if unknown is not None:
         # It may be any text, even one that no encoding can write.
         shown = unknown[:80].encode("ascii", "replace").decode()
@@ -34,6 +34,12 @@ def effective(texts: Mapping[str, str]) -> Flags:
         return load_flags(dict(texts), base=Flags())
     except ConfigError as error:
         raise ApiError(422, "bad_field", f"flags: {error}") from None
+
+
+def _plain(name: str, text: str, held: Flags) -> str:
+    """A switch as 1 or 0, in whatever words it was given: what is shown is what is held."""
+    line = _ROWS[name]
+    return str(int(getattr(held, line.field))) if line.kind is bool else text
 
 
 def _text(value: Value) -> str:

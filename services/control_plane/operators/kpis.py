@@ -22,8 +22,13 @@ def dates_until(now_ms: int, days: int) -> dict[str, str]:
 
 
 def invocations(sums: Mapping[str, int]) -> int:
-    """Calls answered on a day."""
+    """Calls answered on a day, whoever called."""
     return sum(_by_hour(sums))
+
+
+def device_calls(sums: Mapping[str, int]) -> int:
+    """Those of devices: what a show costs, however often somebody looks at it."""
+    return sum(sums.get(f"calls {hour:02}", 0) for hour in range(HOURS))
 
 
 def day_body(date: str, sums: Mapping[str, int]) -> DayBody:
@@ -33,6 +38,7 @@ def day_body(date: str, sums: Mapping[str, int]) -> DayBody:
         date=date,
         invocations=sum(by_hour),
         invocations_by_hour=by_hour,
+        device_calls=device_calls(sums),
         cpu_s=sums.get("cpu_us", 0) / 1e6,
         fallbacks=sums.get(f"event {FALLBACK}", 0),
         failovers=sums.get("event failover", 0),
@@ -43,7 +49,8 @@ def day_body(date: str, sums: Mapping[str, int]) -> DayBody:
 
 
 def _by_hour(sums: Mapping[str, int]) -> list[int]:
-    return [sums.get(f"calls {hour:02}", 0) for hour in range(HOURS)]
+    kinds = ("calls", "looks")
+    return [sum(sums.get(f"{kind} {hour:02}", 0) for kind in kinds) for hour in range(HOURS)]
 
 
 def _devices(sums: Mapping[str, int]) -> dict[str, DeviceDay]:

@@ -1,5 +1,6 @@
 """Sessions and devices as operators see them, made of what the store keeps."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,18 +12,21 @@ from services.control_plane.operators.bodies import (
     ProgressBody,
     SessionBody,
     SessionLine,
+    SiteLine,
 )
-from services.control_plane.operators.decide import Settled
-from unisono.config.flags import Flags
+from services.control_plane.operators.decide import Settled, V
+from unisono.config.flags import Flags, load_flags
+from unisono.config.table import ConfigError
 from unisono.core.election import LEASE_HEARTBEATS
 from unisono.core.session import Role
 from unisono.core.site_document import SessionRecord
 from unisono.core.units import ns_to_ms
+from unisono.state.documents import SiteView
 
 _LEASE_MS = round(Flags().heartbeat_s * 1000) * LEASE_HEARTBEATS
 
 
-def session_body(site: str, record: SessionRecord, settled: Settled) -> SessionBody:
+def session_body(site: str, record: SessionRecord, settled: Settled[V]) -> SessionBody:
     """A session, without its secret."""
     spec, progress = record.spec, settled.progress_of(record)
     return SessionBody(
@@ -57,7 +61,7 @@ def session_body(site: str, record: SessionRecord, settled: Settled) -> SessionB
     )
 
 
-def session_line(record: SessionRecord, settled: Settled) -> SessionLine:
+def session_line(record: SessionRecord, settled: Settled[V]) -> SessionLine:
     """A session in one line."""
     return SessionLine(
         session_id=record.spec.session_id,
@@ -67,7 +71,28 @@ def session_line(record: SessionRecord, settled: Settled) -> SessionLine:
     )
 
 
-def device_body(device_id: str, settled: Settled) -> DeviceBody:
+def site_line(site: str, settled: Settled[V]) -> SiteLine:
+    """A site in one line; seen is who was heard of within three heartbeats of the site's."""
+    view = settled.view
+    lease_ms = _lease_ms(settled.site.flags.site)
+    times_ms = [view.seen_ms[name] for name in view.devices if name in view.seen_ms]
+    return SiteLine(
+        site=site,
+        devices=len(view.devices),
+        devices_seen=sum(settled.now_ms - at_ms <= lease_ms for at_ms in times_ms),
+        sessions=[session_line(record, settled) for record in settled.site.sessions],
+    )
+
+
+def _lease_ms(flags: Mapping[str, str]) -> int:
+    try:
+        holding = load_flags(dict(flags))
+    except ConfigError:  # set when the table was another: the defaults will do
+        holding = Flags()
+    return round(holding.heartbeat_s * 1000) * LEASE_HEARTBEATS
+
+
+def device_body(device_id: str, settled: Settled[SiteView]) -> DeviceBody:
     """A device of the site."""
     view, record = settled.view, settled.site.session_of(device_id)
     asked = None if record is None else record.spec.flags
@@ -86,7 +111,7 @@ def device_body(device_id: str, settled: Settled) -> DeviceBody:
     )
 
 
-def is_online(device_id: str, settled: Settled) -> bool:
+def is_online(device_id: str, settled: Settled[SiteView]) -> bool:
     """Whether the device was heard of within three heartbeats: of its own, if they are rarer."""
     seen_ms = settled.view.seen_ms.get(device_id)
     report = settled.view.reports.get(device_id)

@@ -5,11 +5,11 @@ import secrets
 from fastapi import APIRouter, Request
 
 from services.control_plane.errors import ApiError
-from services.control_plane.gate.access import CallerOf, ContextOf
+from services.control_plane.gate.access import CallerOf, ContextOf, Guarded
 from services.control_plane.gate.tokens import new_session_id, site_of_session
 from services.control_plane.operators import bodies
 from services.control_plane.operators.bodies import SessionId
-from services.control_plane.operators.decide import Settled, enrolled, settled
+from services.control_plane.operators.decide import Settled, enrolled, outlined, settled
 from services.control_plane.operators.flag_values import effective, texts_of
 from services.control_plane.operators.session_bodies import session_body
 from unisono.core import control_session, leadership
@@ -17,11 +17,13 @@ from unisono.core.election import LEASE_HEARTBEATS
 from unisono.core.site_document import Decision, NewSession, SessionRecord
 from unisono.core.timeline import MediaItem, Playlist
 from unisono.core.units import ms_to_ns
-from unisono.state.documents import SiteView
+from unisono.state.documents import SiteOutline, SiteView
 
 SECRET_BYTES = 32
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=bodies.ERRORS)
+router = APIRouter(
+    prefix="/v1/sessions", tags=["sessions"], responses=bodies.ERRORS, route_class=Guarded
+)
 
 
 @router.post("", name="create-session", status_code=201)
@@ -63,7 +65,7 @@ async def show_session(
 ) -> bodies.SessionBody:
     """One session, whether it runs or is over."""
     site = _site_of(session_id)
-    found = await settled(request, site, absent=_unknown(session_id))
+    found = await outlined(request, site, absent=_unknown(session_id))
     record = found.find(session_id) or await context.store.ended(site, session_id)
     return session_body(site, _known(session_id, record), found)
 
@@ -75,14 +77,14 @@ async def stop_session(
     """End a session: ``SYNC_STOP`` to every member. Stopping it twice is no error."""
     site = _site_of(session_id)
 
-    def decide(view: SiteView) -> Decision:
+    def decide(view: SiteOutline) -> Decision:
         if view.site.session(session_id) is None:
             return Decision(view.site)
         return control_session.stop_session(
             view.site, session_id, who=caller.name, now_ms=context.now_ms()
         )
 
-    found = await settled(request, site, decide, absent=_unknown(session_id))
+    found = await outlined(request, site, decide, absent=_unknown(session_id))
     record = found.find(session_id) or await context.store.ended(site, session_id)
     return session_body(site, _known(session_id, record), found)
 
@@ -112,7 +114,7 @@ async def change_master(
     return _body(site, session_id, found)
 
 
-def _body(site: str, session_id: str, found: Settled) -> bodies.SessionBody:
+def _body(site: str, session_id: str, found: Settled[SiteView]) -> bodies.SessionBody:
     """The session that a decision was about."""
     return session_body(site, _known(session_id, found.find(session_id)), found)
 

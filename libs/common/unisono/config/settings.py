@@ -22,7 +22,7 @@ class Settings:
     """One value per setting; the field ``device_id`` is the variable ``UNISONO_DEVICE_ID``."""
 
     device_id: str = row("", "This device's id, given at enrolment")
-    device_secret: str = row("", "This device's secret, given at enrolment")
+    device_secret: str = row("", "This device's secret, whole as enrolment gave it")
     device_secret_file: str = row("", "File that holds the secret, instead of the variable")
     site: str = row("", "Site (one LAN) that the device belongs to")
     control_url: str = row("http://127.0.0.1:8080", "Address of the control plane")

@@ -165,9 +165,7 @@ def carry_out(
     """
     held = None if desired is None else desired.session
     if desired is not None and command.seq <= desired.revision:
-        same = command.seq == desired.revision and command.session == held
-        detail = "already so" if same else f"superseded by revision {desired.revision}"
-        return CarriedOut(desired, AckOutcome.DONE, detail)
+        return _not_newer(desired, command)
     if now_ms is not None and now_ms >= command.expires_ms:
         late_s = (now_ms - command.expires_ms) / 1000
         return CarriedOut(desired, AckOutcome.FAILED, f"expired {late_s:.1f} s ago")
@@ -180,6 +178,14 @@ def carry_out(
     if fault:
         return CarriedOut(desired, AckOutcome.FAILED, fault)
     return CarriedOut(Desired(command.seq, command.session), AckOutcome.DONE, "")
+
+
+def _not_newer(desired: Desired, command: Command) -> CarriedOut:
+    """A repeated command is done already; one that was superseded is not obeyed, and says so."""
+    if command.seq == desired.revision and command.session == desired.session:
+        return CarriedOut(desired, AckOutcome.DONE, "already so")
+    detail = f"superseded by revision {desired.revision}"
+    return CarriedOut(desired, AckOutcome.FAILED, detail)
 
 
 def _prepare_fault(held: SessionSpec | None, spec: SessionSpec | None, device_id: str) -> str:

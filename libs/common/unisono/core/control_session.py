@@ -3,29 +3,31 @@
 One document per site holds the sessions that run there. Each function below returns the next
 document and the commands that go with it; the shell makes both durable in one atomic step, or
 neither, and asks again when another instance was faster. Sessions that ended leave the document.
-Who leads, and when that changes, is in `leadership`; who is revoked, in `removal`; the states of
-a session are in `session_state`.
+Who leads, and when that changes, is in `leadership`; who is revoked, in `removal`; what devices say
+that they hold, in `claims`; where they are, in `presence`; the states of a session are in
+`session_state`.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 
-from unisono.core.commands import Command, prepare_notice, stop
-from unisono.core.leadership import first_master, successors
+from unisono.core.claims import reconcile
+from unisono.core.clock_steps import in_time
+from unisono.core.commands import Command, stop
+from unisono.core.presence import move_member
 from unisono.core.reissue import (
     changed,
     joined,
+    looked_at,
     next_revision,
-    reissued,
     running_all,
     state_of,
     to_members,
 )
 from unisono.core.removal import remove_device
-from unisono.core.session import Member, SessionSpec
+from unisono.core.session import SessionSpec
 from unisono.core.session_request import members_of
 from unisono.core.session_state import (
-    FAIL_AFTER_MS,
     Progress,
     SessionEvent,
     SessionState,
@@ -33,7 +35,6 @@ from unisono.core.session_state import (
 )
 from unisono.core.site_document import (
     Decision,
-    Held,
     KnownDevice,
     NewSession,
     Refused,
@@ -41,6 +42,7 @@ from unisono.core.site_document import (
     SiteDocument,
     SiteEvent,
 )
+from unisono.core.succession import first_master, successors
 
 __all__ = [
     "create",
@@ -51,11 +53,6 @@ __all__ = [
     "state_of",
     "stop_session",
 ]
-
-# The largest numbers of a device that are outdone when the document knows less. They leave room
-# below what the API takes (2**53, 2**31), so that one damaged device cannot use the room up.
-MAX_OUTDONE = 2**52
-MAX_OUTDONE_TERM = 2**30
 
 
 def create(
@@ -138,8 +135,11 @@ def settle_due(site: SiteDocument, progress: Mapping[str, Progress], *, now_ms: 
     stop, should any of them come to it late.
     """
     decision = Decision(site)
-    for record in site.sessions:
-        answers = progress.get(record.spec.session_id, Progress())
+    for found in site.sessions:
+        answers = progress.get(found.spec.session_id, Progress())
+        record = looked_at(in_time(found, now_ms), now_ms)
+        if record is not found:
+            decision = replace(decision, site=changed(decision.site, found, record))
         state = state_of(record, answers, now_ms)
         if state is SessionState.ENDED:
             decision = joined(decision, _ended(decision.site, record, now_ms))
@@ -152,75 +152,6 @@ def settle_due(site: SiteDocument, progress: Mapping[str, Progress], *, now_ms: 
                 site = changed(decision.site, record, noted)
                 decision = replace(decision, site=site)
     return decision
-
-
-def move_member(site: SiteDocument, place: Member, *, now_ms: int) -> Decision:
-    """A member's LAN address or port is another now: the same term, told to all members."""
-    record = site.session_of(place.device_id)
-    if record is None or record.spec.member(place.device_id) == place:
-        return Decision(site)
-    members = tuple(place if m.device_id == place.device_id else m for m in record.spec.members)
-    return reissued(
-        site,
-        record,
-        replace(record.spec, members=members),
-        "member_moved",
-        now_ms=now_ms,
-        device_id=place.device_id,
-        detail=f"now at {place.address}",
-    )
-
-
-def reconcile(site: SiteDocument, device_id: str, held: Held, *, now_ms: int) -> Decision:
-    """What a device must be told that holds ``held``: nothing, if that is right.
-
-    A device that lost its state, was away for long, or leads in an old term gets the session
-    as it is now; one that plays what has ended, or stops, gets a STOP.
-    """
-    record = site.session_of(device_id)
-    credible = _is_credible(held)
-    if record is None:
-        return _not_playing(site, device_id, held, now_ms) if held.session_id else Decision(site)
-    asked = Held(record.spec.session_id, record.spec.term, record.revision)
-    if held == asked:
-        return Decision(site)
-    if credible and held.revision >= record.revision:
-        # A document that was lost or is an old copy: the newest term must win.
-        spec, detail = record.spec, f"{device_id} held a newer revision"
-        if held.session_id == spec.session_id and held.term > spec.term:
-            spec, detail = replace(spec, term=held.term + 1), f"{device_id} held a newer term"
-            renewed = replace(record, term_reason=detail)
-            site, record = changed(site, record, renewed), renewed
-        return reissued(
-            site,
-            record,
-            spec,
-            "reissued",
-            now_ms=now_ms,
-            outdone=held.revision,
-            device_id=device_id,
-            detail=detail,
-        )
-    return Decision(site, ((device_id, prepare_notice(record.spec, record.revision, now_ms)),))
-
-
-def _not_playing(site: SiteDocument, device_id: str, held: Held, now_ms: int) -> Decision:
-    """The STOP for a device that claims a session and shall play none."""
-    stopping = site.session(held.session_id)
-    if stopping is not None and held.revision < stopping.revision:
-        # The very STOP that it was told already, so that its answer counts.
-        command = stop(held.session_id, stopping.spec.term, stopping.revision, now_ms)
-        return Decision(site, ((device_id, command),))
-    if _is_credible(held) and held.revision >= site.revision:
-        # The document knows less than the device: it was lost. A new revision outdoes both.
-        site = replace(site, revision=next_revision(site, now_ms, held.revision))
-    command = stop(held.session_id, held.term, site.revision, now_ms)
-    return Decision(site, ((device_id, command),))
-
-
-def _is_credible(held: Held) -> bool:
-    """Whether a cloud can have given that out; a claim beyond must not drive the site's numbers."""
-    return held.revision <= MAX_OUTDONE and held.term <= MAX_OUTDONE_TERM
 
 
 def _replaced(
@@ -261,7 +192,8 @@ def _ended(site: SiteDocument, record: SessionRecord, now_ms: int) -> Decision:
 
 def _failed(site: SiteDocument, record: SessionRecord, answers: Progress, now_ms: int) -> Decision:
     members = record.spec.members
-    reason = f"no device took it up within {FAIL_AFTER_MS // 1000} s of its start"
+    waited_s = (now_ms - record.spec.start_at_ms) // 1000
+    reason = f"no device took it up within {waited_s} s of its start"
     if answers.failed >= len(members):
         reason = "every device refused it"
     revision = next_revision(site, now_ms)

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 # A device is silent when it missed this many heartbeats in a row: one may get lost, two are odd.
 LEASE_HEARTBEATS = 3
+# By so much the wall clocks of two instances may differ. What lies further in the future was
+# written before a clock was put back, and says nothing about now.
+MAX_AHEAD_MS = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,13 @@ def own_lease_ms(interval_ms: int, lease_ms: int) -> int:
 
 def is_alive(seen_ms: int | None, *, now_ms: int, lease_ms: int) -> bool:
     """Whether a device heard of at ``seen_ms`` still holds its lease."""
+    seen_ms = past_ms(seen_ms, now_ms)
     return seen_ms is not None and now_ms - seen_ms <= lease_ms
+
+
+def past_ms(at_ms: int | None, now_ms: int) -> int | None:
+    """A time of something that has happened; None: not known, or it lies in the future."""
+    return None if at_ms is None or at_ms > now_ms + MAX_AHEAD_MS else at_ms
 
 
 def ranked(

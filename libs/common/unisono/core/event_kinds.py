@@ -13,6 +13,8 @@ CLOUD_EVENTS = (
     "member_moved",
     "member_removed",
     "reissued",
+    "identity_shared",
+    "claim_refused",
     "flags_changed",
     "device_enrolled",
     "device_revoked",

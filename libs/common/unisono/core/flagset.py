@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
-from unisono.core.reissue import joined, reissued, running_all
+from unisono.core.leases import forgiven
+from unisono.core.reissue import changed, joined, reissued, running_all
 from unisono.core.site_document import Decision, SessionRecord, SiteDocument, SiteEvent, SiteFlags
 
 
@@ -36,9 +37,11 @@ def change_flags(
     decision = Decision(replace(site, flags=flags), events=(event,))
     for record in running_all(site):
         if _concerned(record, old, flags):
+            # They may be what the LAN depends on: whoever was not heard before may lead again.
+            fresh_start = forgiven(record)
             again = reissued(
-                decision.site,
-                record,
+                changed(decision.site, record, fresh_start),
+                fresh_start,
                 record.spec,
                 "reissued",
                 now_ms=now_ms,

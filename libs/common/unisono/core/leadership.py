@@ -4,12 +4,14 @@ Leases and votes are judged when devices call (`watching` says in which calls), 
 the cloud has to tick.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from unisono.core.election import Candidate, elect, ranked
+from unisono.core.clock_steps import in_time
 from unisono.core.leases import (
     damped_until_ms,
+    forgiven,
+    heard_again,
     is_heard,
     is_led,
     is_silent,
@@ -18,14 +20,21 @@ from unisono.core.leases import (
     voted_out,
     was_silent,
 )
-from unisono.core.reissue import changed, joined, reissued, running, running_all
+from unisono.core.presence import note_boot
+from unisono.core.reissue import changed, joined, running, running_all
 from unisono.core.site_document import (
     Decision,
     KnownDevice,
-    NewSession,
     Refused,
     SessionRecord,
     SiteDocument,
+)
+from unisono.core.succession import (
+    MAX_SUCCESSORS,
+    first_master,
+    new_term,
+    next_master,
+    successors,
 )
 from unisono.core.votes import Votes, votes_on
 from unisono.core.watching import watch_until
@@ -40,32 +49,6 @@ __all__ = [
     "successors",
     "watch_until",
 ]
-
-# Whoever is named can make ready to lead. Three in a row do not fail at once.
-MAX_SUCCESSORS = 3
-
-
-def first_master(
-    request: NewSession, devices: Mapping[str, KnownDevice], now_ms: int
-) -> KnownDevice:
-    """Who leads a new session, by the rule of `election`. Refused: ``device_silent``."""
-    names = [request.pinned] if request.pinned else request.device_ids
-    candidates = _candidates(names, devices)
-    master = elect(candidates, pinned=request.pinned, now_ms=now_ms, lease_ms=request.lease_ms)
-    if master is None:
-        who = request.pinned or "none of the devices"
-        has = "has not" if request.pinned else "has"
-        raise Refused("device_silent", f"{who} {has} called in lately: start its cloud-bridge")
-    return devices[master]
-
-
-def successors(
-    record: SessionRecord, devices: Mapping[str, KnownDevice], now_ms: int
-) -> tuple[str, ...]:
-    """Who is to lead after the present master: the best others by rank, of those alive."""
-    names = (m.device_id for m in record.spec.members)
-    out = {record.spec.master_device_id, *voted_out(record, now_ms)}
-    return _alive(record, (n for n in names if n not in out), devices, now_ms)[:MAX_SUCCESSORS]
 
 
 def change_master(
@@ -110,9 +93,10 @@ def renew_leases(
     ``devices`` is what was known of all before this call, ``caller`` is who calls and what it
     says now. The lead moves at once when more than half of all other members say that they do not
     hear the master on the LAN, even if it still calls; not to one that was voted out itself
-    lately, or a broken LAN would pass the lead around for ever. Else it moves when the master is
-    silent beyond its lease, and no follower hears it on the LAN: then only its way to the cloud
-    is broken.
+    lately, and not to one that was voted out at all while nobody has heard a master since, or a
+    broken LAN would pass the lead around for ever (`leases.voted_out`). Else it moves when the
+    master is silent beyond its lease, and no follower hears it on the LAN: then only its way to
+    the cloud is broken.
 
     The lead stays when nobody else is alive: a master that may be back is better than none. When
     nobody of the session was heard of for a while, the cloud itself was away: everybody gets the
@@ -121,74 +105,36 @@ def renew_leases(
     """
     decision = Decision(site)
     present = {**devices, caller.device_id: caller}
-    for record in running_all(site):
-        votes = votes_on(record, present, now_ms)
-        voted = _voted(record, present, votes, now_ms)
-        if voted is None and is_led(record, present, votes, now_ms):
-            continue
-        noted = None if voted else _silence(record, devices, present, now_ms)
-        if noted is not None:
-            decision = replace(decision, site=changed(decision.site, record, noted))
-            continue
-        successor = voted or next_master(record, present, now_ms)
-        if successor is None or now_ms < damped_until_ms(record, now_ms):
-            continue
-        led = _moved(record, by_vote=voted is not None, now_ms=now_ms)
-        moved = _new_term(
-            decision.site, record, led, successor, present, kind="failover", now_ms=now_ms
-        )
-        decision = joined(decision, moved)
+    for old in running_all(site):
+        record = in_time(old, now_ms)
+        record = heard_again(record, votes_on(record, present, now_ms), now_ms) or record
+        if record is not old:
+            decision = replace(decision, site=changed(decision.site, old, record))
+        judged = _judged(decision.site, record, devices, present, now_ms)
+        decision = joined(decision, judged)
     return decision
 
 
-def note_boot(site: SiteDocument, device_id: str, boot_id: str, *, now_ms: int) -> Decision:
-    """A new term, same master, when the master was booted anew: its clock began again.
-
-    In the old term its followers would refuse its beacons as late ones.
-    """
-    record = site.session_of(device_id)
-    if record is None or record.spec.master_device_id != device_id or not boot_id:
-        return Decision(site)
-    if boot_id == record.master_boot_id:
-        return Decision(site)
-    noted = replace(record, master_boot_id=boot_id)
-    if not record.master_boot_id:
-        return Decision(changed(site, record, noted))
-    reason = f"{device_id} was restarted"
-    noted = replace(noted, term_reason=reason)
-    spec = replace(record.spec, term=record.spec.term + 1)
-    return reissued(
-        changed(site, record, noted),
-        noted,
-        spec,
-        "master_restarted",
-        now_ms=now_ms,
-        device_id=device_id,
-        detail=reason,
-    )
-
-
-def next_master(
+def _judged(
+    site: SiteDocument,
     record: SessionRecord,
     devices: Mapping[str, KnownDevice],
+    present: Mapping[str, KnownDevice],
     now_ms: int,
-    *,
-    by_vote: bool = False,
-) -> KnownDevice | None:
-    """Who leads next, of the other members that are alive; None: nobody can.
-
-    That is the pinned one, else the first of the successors that the term has named, else the
-    best by rank. Who was voted out lately comes last, and is never chosen ``by_vote``.
-    """
-    spec, out = record.spec, voted_out(record, now_ms)
-    names = (m.device_id for m in spec.members if m.device_id != spec.master_device_id)
-    alive = _alive(record, names, devices, now_ms)
-    willing = [name for name in alive if name not in out]
-    if not willing and not by_vote:
-        willing = list(alive)
-    named = (name for name in (record.pinned, *spec.successors) if name in willing)
-    chosen = next(named, next(iter(willing), None))
-    return None if chosen is None else devices[chosen]
+) -> Decision:
+    """What becomes of the lead of one session; ``devices`` as before the call, ``present`` now."""
+    votes = votes_on(record, present, now_ms)
+    voted = _voted(record, present, votes, now_ms)
+    if voted is None and is_led(record, present, votes, now_ms):
+        return Decision(site)
+    noted = None if voted else _silence(record, devices, present, now_ms)
+    if noted is not None:
+        return Decision(changed(site, record, noted))
+    successor = voted or next_master(record, present, now_ms)
+    if successor is None or now_ms < damped_until_ms(record, now_ms):
+        return Decision(site)
+    led = _moved(record, votes if voted else None, now_ms)
+    return new_term(site, record, led, successor, present, kind="failover", now_ms=now_ms)
 
 
 def _voted(
@@ -211,7 +157,7 @@ def _silence(
     A silence that lasts is noted once, for whoever looks when some are back: by then their own
     calls may have hidden that nobody was there.
     """
-    lasts, noted = is_silent(record, present, now_ms), was_silent(record, present)
+    lasts, noted = is_silent(record, present, now_ms), was_silent(record, present, now_ms)
     if lasts:
         return record if noted else replace(record, silent_ms=now_ms)
     if noted or is_silent(record, devices, now_ms):
@@ -219,15 +165,22 @@ def _silence(
     return None
 
 
-def _moved(record: SessionRecord, *, by_vote: bool, now_ms: int) -> SessionRecord:
-    """The record of a session whose lead moves by itself, as far as it concerns the old master."""
+def _moved(record: SessionRecord, votes: Votes | None, now_ms: int) -> SessionRecord:
+    """The record of a session whose lead moves by itself, as far as it concerns the old master.
+
+    ``votes`` are those by which it was voted out; None: it was silent.
+    """
     master, out = record.spec.master_device_id, voted_out(record, now_ms)
     reason = f"{master} was silent"
-    if by_vote:
+    heard_by = record.heard_by
+    if votes is not None:
         out[master] = now_ms
+        heard_by = max(heard_by, votes.heard)
         reason = f"most others did not hear {master} on the LAN"
     moved_ms = (*remembered(record.moved_ms, now_ms), now_ms)
-    return replace(record, moved_ms=moved_ms, voted_out_ms=out, term_reason=reason)
+    return replace(
+        record, moved_ms=moved_ms, voted_out_ms=out, heard_by=heard_by, term_reason=reason
+    )
 
 
 def _by_operator(
@@ -240,54 +193,7 @@ def _by_operator(
     who: str,
     now_ms: int,
 ) -> Decision:
-    out = {n: ms for n, ms in voted_out(record, now_ms).items() if n != master.device_id}
-    reason = "changed by an operator"
-    led = replace(record, pinned=pinned, voted_out_ms=out, term_reason=reason)
-    return _new_term(
+    led = replace(forgiven(record), pinned=pinned, term_reason="changed by an operator")
+    return new_term(
         site, record, led, master, devices, kind="master_changed", who=who, now_ms=now_ms
     )
-
-
-def _new_term(
-    site: SiteDocument,
-    record: SessionRecord,
-    led: SessionRecord,
-    master: KnownDevice,
-    devices: Mapping[str, KnownDevice],
-    *,
-    kind: str,
-    who: str = "",
-    now_ms: int,
-) -> Decision:
-    """The session led by ``master`` from now on; ``led`` is the record with what else changes."""
-    spec = replace(record.spec, term=record.spec.term + 1, master_device_id=master.device_id)
-    led = replace(led, lease_from_ms=now_ms, master_boot_id=master.boot_id)
-    spec = replace(spec, successors=successors(replace(led, spec=spec), devices, now_ms))
-    return reissued(
-        changed(site, record, led),
-        led,
-        spec,
-        kind,
-        now_ms=now_ms,
-        device_id=master.device_id,
-        who=who,
-        detail=led.term_reason,
-    )
-
-
-def _alive(
-    record: SessionRecord,
-    names: Iterable[str],
-    devices: Mapping[str, KnownDevice],
-    now_ms: int,
-) -> tuple[str, ...]:
-    """Those of the members that are alive, the best by rank first."""
-    candidates = _candidates(names, devices)
-    return ranked(candidates, pinned=record.pinned, now_ms=now_ms, lease_ms=record.lease_ms)
-
-
-def _candidates(names: Iterable[str], devices: Mapping[str, KnownDevice]) -> list[Candidate]:
-    return [
-        Candidate(d.device_id, d.seen_ms, d.interval_ms, d.wired, d.clock_healthy)
-        for d in (devices[name] for name in names if name in devices)
-    ]

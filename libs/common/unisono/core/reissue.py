@@ -3,8 +3,17 @@
 from dataclasses import replace
 
 from unisono.core.commands import Command, prepare_notice
+from unisono.core.election import LEASE_HEARTBEATS
+from unisono.core.leases import MAX_RETURN_MS
 from unisono.core.session import SessionSpec
-from unisono.core.session_state import Progress, SessionEvent, SessionState, after, state_at
+from unisono.core.session_state import (
+    FAIL_AFTER_MS,
+    Progress,
+    SessionEvent,
+    SessionState,
+    after,
+    state_at,
+)
 from unisono.core.site_document import (
     Decision,
     Refused,
@@ -53,11 +62,42 @@ def state_of(record: SessionRecord, progress: Progress, now_ms: int) -> SessionS
     return state_at(
         record.state,
         start_at_ms=record.spec.start_at_ms,
+        fail_at_ms=fail_at_ms(record, now_ms),
         stopping_ms=record.stopping_ms,
         members=record.stops if stops else len(record.spec.members),
         progress=replace(progress, ever_done=ever_done),
         now_ms=now_ms,
     )
+
+
+def fail_at_ms(record: SessionRecord, now_ms: int) -> int | None:
+    """When a session fails that nobody takes up: all had the time to by then, and to spare.
+
+    None: it cannot be said, since nobody has looked at it for longer than a lease. Then the cloud
+    was away, or no device of the site could call; `looked_at` notes that this is over.
+    """
+    spec = record.spec
+    if now_ms - max(spec.start_at_ms, record.looked_ms) > record.lease_ms:
+        return None
+    from_ms = max(spec.start_at_ms, record.lease_from_ms, record.waits_from_ms)
+    return from_ms + max(FAIL_AFTER_MS, 2 * record.lease_ms)
+
+
+def looked_at(record: SessionRecord, now_ms: int) -> SessionRecord:
+    """The record with the note that somebody looks, once a heartbeat, if it has to be taken up.
+
+    After a silence devices have the time that they need to come back: as long as it was, up to
+    41 s, since who finds the cloud away asks less and less often.
+    """
+    if record.obeyed or now_ms < record.spec.start_at_ms:
+        return record
+    silence_ms = now_ms - max(record.spec.start_at_ms, record.looked_ms)
+    if silence_ms > record.lease_ms:
+        waits_from_ms = now_ms + min(silence_ms, MAX_RETURN_MS)
+        return replace(record, looked_ms=now_ms, waits_from_ms=waits_from_ms)
+    if silence_ms >= max(record.lease_ms // LEASE_HEARTBEATS, 1):
+        return replace(record, looked_ms=now_ms)
+    return record
 
 
 def reissued(

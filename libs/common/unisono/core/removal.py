@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from unisono.core.flagset import without_device
-from unisono.core.leadership import next_master, successors
+from unisono.core.presence import without_member
 from unisono.core.reissue import changed, joined, next_revision, reissued
 from unisono.core.session_state import SessionEvent, after
 from unisono.core.site_document import (
@@ -14,6 +14,7 @@ from unisono.core.site_document import (
     SiteDocument,
     SiteEvent,
 )
+from unisono.core.succession import next_master, successors
 
 
 def remove_device(
@@ -29,12 +30,18 @@ def remove_device(
 
     If it led, the next in line leads; if nobody else is alive, the first by id, so that there is
     a master when it comes back. A session of that device alone ends. Its flags are forgotten.
+
+    The document always changes, by a new revision: who has read it with that device enrolled, to
+    start a session with it, must not be able to write that down.
     """
     record = site.session_of(device_id)
     revoked = SiteEvent("device_revoked", now_ms, device_id=device_id, who=who)
-    site = replace(site, flags=without_device(site.flags, device_id))
+    refused_ms = {name: ms for name, ms in site.refused_ms.items() if name != device_id}
+    flags = without_device(site.flags, device_id)
+    site = replace(site, flags=flags, refused_ms=refused_ms)
     if record is None:
-        return Decision(site, events=(revoked,))
+        raised = replace(site, revision=next_revision(site, now_ms))
+        return Decision(raised, events=(revoked,))
     spec = record.spec
     revoked = replace(revoked, session_id=spec.session_id, term=spec.term)
     decision = Decision(site, events=(revoked,))
@@ -42,7 +49,8 @@ def remove_device(
         return joined(decision, _ended_alone(site, record, device_id, who, now_ms))
     known = {name: device for name, device in devices.items() if name != device_id}
     pinned = "" if record.pinned == device_id else record.pinned
-    left = replace(record, pinned=pinned, term_reason=f"{device_id} was revoked")
+    left = without_member(record, device_id)
+    left = replace(left, pinned=pinned, term_reason=f"{device_id} was revoked")
     members = tuple(m for m in spec.members if m.device_id != device_id)
     master = spec.master_device_id
     if master == device_id:

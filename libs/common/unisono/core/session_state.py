@@ -8,16 +8,18 @@ preparing  playing    the start is there (``start_due``)
 warmup     playing    the start is there (``start_due``)
 warmup     preparing  the members are told anew: another master, flags, places (``reissued``)
 preparing  failed     every member has refused, and none has ever obeyed (``all_refused``)
-playing    failed     the same, or a while after the start none has ever obeyed (``nobody_came``)
+playing    failed     the same, or all had the time to and none has ever obeyed (``nobody_came``)
 running    stopping   an operator stops it, or another session takes its place (``stop``)
 stopping   ended      every member told to stop has answered (``all_stopped``)
 stopping   ended      long enough was waited for the members (``grace_over``)
 =========  =========  ==========================================================================
 
 *running* is preparing, warmup or playing; told anew, a session that prepares or plays goes on
-with that. What a clock or an acknowledgement brings about is computed whenever the session is
-read: nobody has to be there to write it at that instant, and who writes the document next writes
-it down.
+with that. Devices have had the time when 15 s, or twice the session's lease if that is longer, have
+passed since the start, or since the lead moved or somebody called again after a silence of all;
+and never while nobody calls. What a clock or an acknowledgement brings about is computed whenever
+the session is read: nobody has to be there to write it at that instant, and who writes the
+document next writes it down.
 """
 
 from dataclasses import dataclass
@@ -25,7 +27,8 @@ from enum import StrEnum
 
 # A member that has not answered its STOP by then is away; it is told again when it comes back.
 STOP_GRACE_MS = 10_000
-# Devices that live ask for commands far more often: a start that none took up by then will not be.
+# A start that none took up by then will not be taken up. Devices that call more rarely than usual
+# get longer: two of the session's leases, which are six heartbeats.
 FAIL_AFTER_MS = 15_000
 
 
@@ -97,6 +100,7 @@ def state_at(
     state: SessionState,
     *,
     start_at_ms: int,
+    fail_at_ms: int | None,
     stopping_ms: int | None,
     members: int,
     progress: Progress,
@@ -105,13 +109,15 @@ def state_at(
     """The state at ``now_ms`` of a session that was in ``state`` when it was last written.
 
     ``members`` is how many were told its newest command, ``progress`` how they have answered.
+    ``fail_at_ms`` is when all had the time to take it up (None: that cannot be said yet).
     """
     ever_done = max(progress.ever_done, progress.done)
+    had_time = fail_at_ms is not None and now_ms >= fail_at_ms
     holds = {
         SessionEvent.ALL_REFUSED: 0 < members <= progress.failed and ever_done == 0,
         SessionEvent.START_DUE: now_ms >= start_at_ms,
         SessionEvent.ALL_READY: 0 < members <= progress.done,
-        SessionEvent.NOBODY_CAME: now_ms >= start_at_ms + FAIL_AFTER_MS and ever_done == 0,
+        SessionEvent.NOBODY_CAME: had_time and ever_done == 0,
         SessionEvent.ALL_STOPPED: progress.done + progress.failed >= members,
         SessionEvent.GRACE_OVER: now_ms >= (stopping_ms or 0) + STOP_GRACE_MS,
     }

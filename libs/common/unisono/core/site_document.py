@@ -35,6 +35,16 @@ class SiteFlags:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """That a member showed another boot or place (``what``) than the one before, ``was``."""
+
+    device_id: str
+    what: str
+    was: str
+    at_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class SessionRecord:
     """One session as the control plane keeps it.
 
@@ -52,8 +62,14 @@ class SessionRecord:
     ``term_from_ms`` is when the term began, for ``term_reason``; ``master_boot_id`` is the boot in
     which the master leads it ("": not known yet). ``moved_ms`` holds when the lead moved by itself
     lately, oldest first: a lead that moves often moves less and less. ``voted_out_ms`` holds the
-    masters that most others did not hear, and when they were voted out: for a while no vote gives
-    the lead back to them.
+    masters that most others did not hear, and when they were voted out: no vote gives the lead back
+    to them for a while, and not before it was noted that the LAN is heard again, at ``heard_ms``.
+    ``heard_by`` is how many members heard a master at most since the first of them was voted out.
+
+    ``changes`` are the members' last changes of boot or place, oldest first, and ``shared_ms`` who
+    seems to be two machines, and when that was last seen (`presence`). While nobody has obeyed,
+    ``looked_ms`` is when somebody last looked after the start, and ``waits_from_ms`` is from when
+    devices have had the time to take the session up (`reissue.looked_at`).
 
     ``stopping_ms`` is when the STOP was given, ``stops`` to how many members (those that another
     session took over are told to play that). An ended session has no secret.
@@ -72,8 +88,14 @@ class SessionRecord:
     silent_ms: int = 0
     moved_ms: tuple[int, ...] = ()
     voted_out_ms: Mapping[str, int] = field(default_factory=dict)
+    heard_ms: int = 0
+    heard_by: int = 0
+    changes: tuple[Change, ...] = ()
+    shared_ms: Mapping[str, int] = field(default_factory=dict)
     created_by: str = ""
     obeyed: bool = False
+    looked_ms: int = 0
+    waits_from_ms: int = 0
     stopping_ms: int | None = None
     stops: int = 0
     ended_ms: int | None = None
@@ -84,12 +106,14 @@ class SessionRecord:
 class SiteDocument:
     """The sessions that run (or stop) at one site, its flags, the revision of the newest change.
 
+    ``refused_ms`` is when it was last said of a device that its claims are refused (`claims`).
     Change it with `dataclasses.replace`, never by building it anew: what is not named is kept.
     """
 
     revision: int = 0
     sessions: tuple[SessionRecord, ...] = ()
     flags: SiteFlags = SiteFlags()
+    refused_ms: Mapping[str, int] = field(default_factory=dict)
 
     def session(self, session_id: str) -> SessionRecord | None:
         """The session of that id, running or stopping."""

@@ -17,13 +17,14 @@ VOTE_GRACE_MS = 5000
 
 @dataclass(frozen=True, slots=True)
 class Votes:
-    """The votes on one master: how many may vote, how many do not hear it, who says that it does.
+    """The votes on one master: how many may vote, how many do not hear it, how many do.
 
     ``heard_ms`` is when a follower last said that it hears the master (None: none does).
     """
 
     voters: int
     unheard: int
+    heard: int
     heard_ms: int | None
 
     @property
@@ -39,7 +40,7 @@ def votes_on(record: SessionRecord, devices: Mapping[str, KnownDevice], now_ms: 
     votes = [(devices[n], vote_of(record, devices[n], now_ms)) for n in names if n in devices]
     heard_ms = [d.said_ms for d, hears in votes if hears and d.said_ms is not None]
     unheard = sum(hears is False for _, hears in votes)
-    return Votes(len(names), unheard, max(heard_ms, default=None))
+    return Votes(len(names), unheard, len(heard_ms), max(heard_ms, default=None))
 
 
 def vote_of(record: SessionRecord, device: KnownDevice, now_ms: int) -> bool | None:

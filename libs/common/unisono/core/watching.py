@@ -8,8 +8,9 @@ says that it does not hear its master.
 
 from collections.abc import Mapping
 
+from unisono.core.clock_steps import in_time
 from unisono.core.election import own_lease_ms
-from unisono.core.leases import damped_until_ms, heartbeat_ms, lease_until_ms
+from unisono.core.leases import awaits_hearing, damped_until_ms, heartbeat_ms, lease_until_ms
 from unisono.core.reissue import running_all
 from unisono.core.site_document import KnownDevice, SessionRecord, SiteDocument
 from unisono.core.votes import votes_on
@@ -41,13 +42,15 @@ def watch_until(
 
 
 def _until_ms(record: SessionRecord, devices: Mapping[str, KnownDevice], now_ms: int) -> int:
+    record = in_time(record, now_ms)
     votes = votes_on(record, devices, now_ms)
-    until_ms = lease_until_ms(record, devices, votes)
+    until_ms = lease_until_ms(record, devices, votes, now_ms)
     if votes.heard_ms is not None:
         until_ms = max(until_ms, votes.heard_ms + record.lease_ms)
-    if until_ms >= now_ms:
-        return until_ms
-    # It should move and cannot: it is damped, or nobody else is there. A look each heartbeat.
     look_ms = now_ms + heartbeat_ms(record, None)
+    if until_ms >= now_ms:
+        # Who was voted out is forgotten when somebody hears a master: that must not be missed.
+        return min(until_ms, look_ms) if awaits_hearing(record) else until_ms
+    # It should move and cannot: it is damped, or nobody else is there. A look each heartbeat.
     damped_ms = damped_until_ms(record, now_ms)
     return min(look_ms, damped_ms - 1) if damped_ms > now_ms else look_ms

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from unisono.core.commands import Command
+from unisono.core.event_kinds import DEVICE_EVENTS, OTHER_EVENT
 from unisono.core.site_document import SiteEvent
 from unisono.state import keys
 from unisono.state.codec import encode
@@ -12,6 +13,16 @@ from unisono.state.store import AddTo, Append, DropFields, Guard, RaiseTo, SetFi
 
 # Stands where a site would for what belongs to none.
 NO_SITE = "-"
+
+_FLAGS_CHANGED = "flags_changed"
+# What a device can bring about as often as it likes, by what it tells or by calling.
+_BY_DEVICES = frozenset(
+    (
+        *(*DEVICE_EVENTS, OTHER_EVENT),
+        *("command_done", "command_failed", "secret_rotated"),
+        *("master_restarted", "member_moved", "reissued"),
+    )
+)
 
 
 @dataclass(slots=True)
@@ -56,14 +67,25 @@ class Batch:
         self.guards.append(Guard(self.key(row, part), name, raw))
 
     def enqueue(self, commands: Sequence[tuple[str, Command]]) -> None:
-        """Put commands into the queues of their devices; one that waits already is replaced."""
+        """Put commands into the queues of their devices, each in the place of what waits there.
+
+        The newest command of a device supersedes all before it, and a device that is away for
+        long must not gather them.
+        """
         for device_id, command in commands:
+            self.drop(keys.QUEUE, None, device_id)
             self.put(keys.QUEUE, command.command_id, command, device_id)
 
     def happened(self, event: SiteEvent) -> None:
-        """Log an event, and count it: of all time, and of its day."""
+        """Log an event, and count it: of all time, and of its day.
+
+        What devices bring about has a log of its own: however much that is, who did what stays.
+        """
+        by_device = event.kind in _BY_DEVICES and not event.who
         self.add(keys.EVENTS, event.kind)
-        self.append(keys.EVENT_LOG, event.at_ms, event)
+        self.append(keys.DEVICE_LOG if by_device else keys.EVENT_LOG, event.at_ms, event)
+        if event.kind == _FLAGS_CHANGED:
+            self.append(keys.FLAG_LOG, event.at_ms, event)
         self.add(keys.DAY, f"event {event.kind}", part=keys.date_of(event.at_ms))
 
     def extend(self, other: "Batch") -> None:

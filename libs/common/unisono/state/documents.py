@@ -5,6 +5,9 @@ the site's document where a decision changes it. What else is kept (accounts, to
 in `unisono.state.account_documents`, `unisono.state.enrolment` and `unisono.state.site_logs`.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 from unisono.core.commands import Command
 from unisono.core.session_state import SessionState
 from unisono.core.site_document import Decision, SessionRecord, SiteDocument
@@ -13,6 +16,7 @@ from unisono.state.account_documents import AccountDocuments
 from unisono.state.batch import NO_SITE, Batch
 from unisono.state.codec import decode, decode_all, encode, number
 from unisono.state.enrolment import Enrolment
+from unisono.state.keys import Key
 from unisono.state.records import (
     Ack,
     Delivered,
@@ -21,11 +25,13 @@ from unisono.state.records import (
     RuntimeReport,
 )
 from unisono.state.site_logs import SiteLogs
-from unisono.state.store import Fields, Guard, SetFields, Watch
+from unisono.state.store import Fields, Guard, Hash, SetFields, Watch
 from unisono.state.views import (
     DeviceView,
     Kept,
     Others,
+    SiteCounters,
+    SiteOutline,
     SiteView,
     document_of,
     kept,
@@ -35,7 +41,20 @@ from unisono.state.views import (
     progress_of,
 )
 
-__all__ = ["NO_SITE", "Batch", "DeviceView", "DocumentStore", "Kept", "Others", "SiteView"]
+__all__ = [
+    "NO_SITE",
+    "Batch",
+    "DeviceView",
+    "DocumentStore",
+    "Kept",
+    "Others",
+    "SiteCounters",
+    "SiteOutline",
+    "SiteView",
+]
+
+_OUTLINE = (keys.SITE, keys.PROGRESS, keys.DEVICES, keys.SEEN)
+_COUNTERS = (keys.REQUESTS, keys.CPU, keys.EVENTS)
 
 
 class DocumentStore(AccountDocuments, Enrolment, SiteLogs):
@@ -113,7 +132,7 @@ class DocumentStore(AccountDocuments, Enrolment, SiteLogs):
         self,
         batch: Batch,
         *,
-        view: DeviceView | SiteView | None = None,
+        view: DeviceView | SiteOutline | None = None,
         decision: Decision | None = None,
     ) -> bool:
         """Apply a batch, and make a decision durable with it: all or nothing.
@@ -136,33 +155,46 @@ class DocumentStore(AccountDocuments, Enrolment, SiteLogs):
             return True
         return await self._store.commit(whole.guards, whole.writes)
 
+    async def site_outline(self, site: str) -> SiteOutline:
+        """One site without what its devices said: what it costs hardly grows with them."""
+        return SiteOutline(**_outline(*await self._site(site, _OUTLINE)))
+
     async def site_view(self, site: str) -> SiteView:
         """Everything about one site."""
-        rows = (
-            *(keys.SITE, keys.PROGRESS, keys.DEVICES, keys.REPORTS, keys.STATUSES, keys.SEEN),
-            *(keys.ACKS, keys.REQUESTS, keys.CPU, keys.EVENTS),
-        )
-        reads = [Fields(self._key(row, site)) for row in rows]
-        exists, *found = await self._store.read([Fields(self._key(keys.SITES), (site,)), *reads])
-        document, progress, devices, reports, statuses, seen, acks, *counters = found
-        requests, cpu_us, events = counters
-        version, sessions = document_of(document)
-        known, strays = progress_of(sessions, progress)
+        rows = (*_OUTLINE, keys.REPORTS, keys.STATUSES, keys.ACKS, *_COUNTERS)
+        exists, found = await self._site(site, rows)
+        reports, statuses, acks, requests, cpu_us, events = found[len(_OUTLINE) :]
         return SiteView(
-            exists=bool(exists),
-            version=version,
-            site=sessions,
-            progress=known,
-            strays=strays,
-            devices=decode_all(DeviceRecord, devices, "devices"),
+            **_outline(exists, found[: len(_OUTLINE)]),
             reports=decode_all(HeartbeatReport, reports, "reports"),
             statuses=decode_all(RuntimeReport, statuses, "statuses"),
-            seen_ms=numbers(seen, "seen"),
             acks=decode_all(Ack, acks, "acks"),
             requests=numbers(requests, "requests"),
             cpu_us=numbers(cpu_us, "cpu"),
             events=numbers(events, "events"),
         )
+
+    async def site_counters(self, site: str) -> SiteCounters:
+        """What is counted at one site (or of what belongs to none)."""
+        rows = (*_OUTLINE, *_COUNTERS)
+        found = await self._store.read([Fields(self._key(row, site)) for row in rows])
+        document, progress, devices, seen, requests, cpu_us, events = found
+        _, sessions = document_of(document)
+        return SiteCounters(
+            site=sessions,
+            progress=progress_of(sessions, progress)[0],
+            device_ids=frozenset(devices),
+            seen_ms=numbers(seen, "seen"),
+            requests=numbers(requests, "requests"),
+            cpu_us=numbers(cpu_us, "cpu"),
+            events=numbers(events, "events"),
+        )
+
+    async def _site(self, site: str, rows: Sequence[Key]) -> tuple[bool, list[Hash]]:
+        """Whether the site exists, and what these keys of it hold."""
+        reads = [Fields(self._key(row, site)) for row in rows]
+        exists, *found = await self._store.read([Fields(self._key(keys.SITES), (site,)), *reads])
+        return bool(exists), found
 
     async def sites(self) -> list[str]:
         """Every site, in order of name."""
@@ -175,11 +207,27 @@ class DocumentStore(AccountDocuments, Enrolment, SiteLogs):
         return decode(SessionRecord, fields.get("d"), "ended")
 
 
+def _outline(exists: bool, found: Sequence[Hash]) -> dict[str, Any]:
+    """The fields of a `SiteOutline`, of what the keys of `_OUTLINE` hold."""
+    document, progress, devices, seen = found
+    version, sessions = document_of(document)
+    known, strays = progress_of(sessions, progress)
+    return {
+        "exists": exists,
+        "version": version,
+        "site": sessions,
+        "progress": known,
+        "strays": strays,
+        "devices": decode_all(DeviceRecord, devices, "devices"),
+        "seen_ms": numbers(seen, "seen"),
+    }
+
+
 def _seq(command: Command) -> int:
     return command.seq
 
 
-def _put_document(batch: Batch, view: DeviceView | SiteView, site: SiteDocument) -> None:
+def _put_document(batch: Batch, view: DeviceView | SiteOutline, site: SiteDocument) -> None:
     """Write the next document if it is still the one in ``view``; forget what sessions left.
 
     Every session that is new or changed is looked after at the next call of any device, unless

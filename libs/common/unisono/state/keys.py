@@ -169,8 +169,26 @@ EVENT_LOG = Key(
     "SiteEvent",
     90 * DAY_MS,
     "control plane",
-    "what happened at a site",
+    "what was done and decided at a site",
     keep=5000,
+)
+DEVICE_LOG = Key(
+    "{site}:device_log",
+    "log",
+    "SiteEvent",
+    90 * DAY_MS,
+    "devices' calls",
+    "what the devices of a site told or brought about, apart: it pushes nothing else out",
+    keep=5000,
+)
+FLAG_LOG = Key(
+    "{site}:flag_log",
+    "log",
+    "SiteEvent",
+    730 * DAY_MS,
+    "control plane",
+    "the changes of its flags",
+    keep=1000,
 )
 DRIFT_LOG = Key(
     "{site}:drift:DEVICE",
@@ -201,7 +219,7 @@ DELIVERED = Key(
 )
 DAY = Key(
     "{site}:day:DATE",
-    "calls HOUR, cpu_us, event KIND, DEVICE samples|abs_us|within|max_us",
+    "calls HOUR, looks HOUR, cpu_us, event KIND, DEVICE samples|abs_us|within|max_us",
     "whole number",
     70 * DAY_MS,
     "every call",
@@ -230,20 +248,25 @@ EVENTS = Key(
     "{site}:events", "kind", "whole number", None, "control plane", "what happened, counted"
 )
 ACCOUNTS = Key(
-    "accounts", "name", "Account", None, "control plane", "who may log in, and what they may do"
+    "{site}:accounts",
+    "name",
+    "Account",
+    None,
+    "control plane",
+    "who may log in, and what they may do; of the site -, as is the log of it",
 )
 LOGIN = Key(
-    "{login-DIGEST}:login",
+    "{site}:login:DIGEST",
     '"login"',
     "Login",
     12 * HOUR_MS,
     "control plane",
-    "one login, by the hash of its cookie; it ends so long after it began",
+    "one login, by the hash of its cookie, of the site -; it ends so long after it began",
 )
 CLOUD_KEYS: tuple[Key, ...] = (
     *(SITES, SITE, ENDED, HISTORY, ENROL_TOKENS, DEVICES, REPORTS, STATUSES, SEEN, LEADS),
-    *(QUEUE, ACKS, PROGRESS, EVENT_LOG, DRIFT_LOG, TELEMETRY_LOG, DELIVERED, DAY, RATE),
-    *(REQUESTS, CPU, EVENTS, ACCOUNTS, LOGIN),
+    *(QUEUE, ACKS, PROGRESS, EVENT_LOG, DEVICE_LOG, FLAG_LOG, DRIFT_LOG, TELEMETRY_LOG, DELIVERED),
+    *(DAY, RATE, REQUESTS, CPU, EVENTS, ACCOUNTS, LOGIN),
 )
 
 

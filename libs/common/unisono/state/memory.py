@@ -1,11 +1,14 @@
 """The store's twin in memory: the same contract, for simulations and tests."""
 
-import contextlib
+import re
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
+from typing import Any
 
 from unisono.state.errors import StateError, StateUnavailable
 from unisono.state.store import (
+    BELOW,
     AddTo,
     Append,
     DropFields,
@@ -17,8 +20,11 @@ from unisono.state.store import (
     SetFields,
     Watch,
     Write,
+    check_numbers,
     one_group,
 )
+
+_WHOLE = re.compile(rb"0|-?[1-9][0-9]*")
 
 
 def _monotonic_ms() -> int:
@@ -51,7 +57,7 @@ class MemoryStore:
         one_group([watch.key, *(line.key for line in (*reads, *watch.reads))])
         self._serve()
         found = [self._read(line) for line in reads]
-        if not any(_below(value, watch.now) for value in self._hashes.get(watch.key, {}).values()):
+        if not any(_below(value, watch.now) for value in self._hash(watch.key).values()):
             return found, None
         return found, [self._read(line) for line in watch.reads]
 
@@ -68,27 +74,22 @@ class MemoryStore:
     async def write(self, writes: Sequence[Write]) -> None:
         """Apply all, in order."""
         self._serve()
-        self._check(writes)
-        for line in writes:
-            self._write(line)
+        self._apply(writes)
 
     async def commit(self, guards: Sequence[Guard], writes: Sequence[Write]) -> bool:
         """Apply all if every guard holds."""
         one_group(line.key for line in (*guards, *writes))
         self._serve()
         for guard in guards:
-            if self._hashes.get(guard.key, {}).get(guard.name) != guard.expected:
+            if self._hash(guard.key).get(guard.name) != guard.expected:
                 return False
-        self._check(writes)
-        for line in writes:
-            self._write(line)
+        self._apply(writes)
         return True
 
     async def count(self, add: AddTo) -> int:
         """Add, and tell what the number is now."""
         self._serve()
-        self._check([add])
-        self._write(add)
+        self._apply([add])
         return int(self._hashes[add.key][add.name])
 
     async def ping(self) -> None:
@@ -106,47 +107,67 @@ class MemoryStore:
             self._drop(key)
 
     def _read(self, line: Fields) -> Hash:
-        held = self._hashes.get(line.key, {})
+        held = self._hash(line.key)
         if line.names is None:
             return dict(held)
         return {name: held[name] for name in line.names if name in held}
 
     def _newest_first(self, key: str) -> list[tuple[int, bytes]]:
-        log = self._logs.get(key, {})
+        log = self._log(key)
         return sorted(((at_ms, entry) for entry, at_ms in log.items()), reverse=True)
 
-    def _check(self, writes: Sequence[Write]) -> None:
-        """Find what cannot be added to before anything is written."""
-        for line in writes:
-            if isinstance(line, AddTo):
-                held = self._hashes.get(line.key, {}).get(line.name, b"0")
-                if not held.removeprefix(b"-").isdigit():
-                    raise StateError(f"{line.key}: {line.name} is not an integer")
+    def _hash(self, key: str) -> Hash:
+        """What a hash holds, for reading."""
+        if key in self._logs:
+            raise StateError(f"{key} is no hash")
+        return self._hashes.get(key, {})
+
+    def _log(self, key: str) -> dict[bytes, int]:
+        """What a log holds, for reading."""
+        if key in self._hashes:
+            raise StateError(f"{key} is no log")
+        return self._logs.get(key, {})
+
+    def _apply(self, writes: Sequence[Write]) -> None:
+        """Apply all, or raise and leave everything as it was."""
+        check_numbers(writes)
+        parts: tuple[dict[str, Any], ...] = (self._hashes, self._logs, self._forget_at_ms)
+        touched = {line.key for line in writes}
+        before = [{key: copy(part[key]) for key in touched & part.keys()} for part in parts]
+        try:
+            for line in writes:
+                self._write(line)
+        except StateError:
+            for part, held in zip(parts, before, strict=True):
+                for key in touched:
+                    part.pop(key, None)
+                part.update(held)
+            raise
 
     def _write(self, line: Write) -> None:
         match line:
             case SetFields(key, values, ttl_ms):
                 if values:
-                    self._hashes.setdefault(key, {}).update(values)
+                    self._hashes[key] = {**self._hash(key), **values}
                 self._keep(key, ttl_ms)
             case DropFields(key, None):
                 self._drop(key)
             case DropFields(key, names):
-                held = self._hashes.get(key, {})
+                held = self._hash(key)
                 for name in names or ():
                     held.pop(name, None)
                 if not held:
                     self._drop(key)
             case AddTo(key, name, by, ttl_ms):
-                held = self._hashes.setdefault(key, {})
-                held[name] = b"%d" % (int(held.get(name, b"0")) + by)
+                number = _sum(key, name, self._hash(key).get(name, b"0"), by)
+                self._hashes.setdefault(key, {})[name] = b"%d" % number
                 self._keep(key, ttl_ms)
             case RaiseTo(key, name, to, ttl_ms):
-                held = self._hashes.setdefault(key, {})
-                if _below(held.get(name, b""), to):
-                    held[name] = b"%d" % to
+                if _below(self._hash(key).get(name, b""), to):
+                    self._hashes.setdefault(key, {})[name] = b"%d" % to
                 self._keep(key, ttl_ms)
             case Append(key, at_ms, entry, keep, ttl_ms):
+                self._log(key)
                 log = self._logs.setdefault(key, {})
                 log[entry] = max(at_ms, log.get(entry, at_ms))
                 for _, oldest in self._newest_first(key)[keep:]:
@@ -163,7 +184,20 @@ class MemoryStore:
         self._forget_at_ms.pop(key, None)
 
 
+def _whole(value: bytes) -> int | None:
+    """A whole number as a server writes it; None for anything else."""
+    return int(value) if _WHOLE.fullmatch(value) else None
+
+
 def _below(value: bytes, now: int) -> bool:
-    with contextlib.suppress(ValueError):
-        return int(value) < now
-    return True
+    number = _whole(value)
+    return number is None or number < now
+
+
+def _sum(key: str, name: str, held: bytes, by: int) -> int:
+    number = _whole(held)
+    if number is None:
+        raise StateError(f"{key}: {name} is no whole number")
+    if abs(number) < BELOW and abs(number + by) < BELOW:
+        return number + by
+    raise StateError(f"{key}: {name} would leave the range of whole numbers that are kept exactly")

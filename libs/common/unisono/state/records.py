@@ -22,11 +22,13 @@ class DeviceRecord:
 
     ``next_sha256`` is that of the secret which takes the place of the present one as soon as the
     device uses it ("": none was given out); ``rotate`` asks the device to fetch one.
+    ``command_key`` (hexadecimal) signs the commands to it: it is kept as it is, for that.
     """
 
     device_id: str
     secret_sha256: str
     enrolled_ms: int
+    command_key: str = ""
     next_sha256: str = ""
     rotate: bool = False
 
@@ -137,10 +139,9 @@ class TelemetryItem:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The queue that a device delivers from, and the highest seq that was taken over."""
+    """The highest seq taken over of each of the last queues of a device, the newest last."""
 
-    queue: str
-    seq: int
+    seqs: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,14 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from unisono.state.errors import StateError, StateMisconfigured, StateUnavailable
+from unisono.state.lua import REFUSED
 from unisono.state.redis_cluster import ClusterLink
 from unisono.state.redis_link import Link, ServerLink
-from unisono.state.scripts import NOT_A_NUMBER, Call, Word
+from unisono.state.scripts import Call, Word
 
 _AWAY = (RedisConnectionError, RedisTimeoutError, RedisClusterException, ClusterError, OSError)
+# Errors of our scripts, and the server's own for a log that is used as a hash, or a hash as a log.
+_REFUSED = re.compile(rf"{REFUSED} |.*\bWRONGTYPE\b", re.DOTALL)
 _SECRET = re.compile(r"([?&](?:username|password)=)[^&]*")
 
 
@@ -69,8 +72,9 @@ class Caller:
         """What went wrong, as this package says it."""
         reason = str(error) or type(error).__name__
         where = f"Redis at {self._shown}"
-        if isinstance(error, ResponseError) and NOT_A_NUMBER in reason:
-            return StateError(f"{where}: {reason}")
+        if isinstance(error, ResponseError) and _REFUSED.match(reason):
+            # Asking again would not help: what is kept, or is to be, does not fit.
+            return StateError(f"{where}: {reason.removeprefix(REFUSED).lstrip()}")
         if isinstance(error, AskError) and not self._cluster:
             return StateUnavailable(f"{where} is a node of a cluster: say so in the settings")
         if isinstance(error, _AWAY) and not isinstance(error, ResponseError):

@@ -14,6 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from unisono.state.errors import StateError
+
+# Every number stays below this, either way: what all parts of a store hold exactly.
+BELOW = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class Fields:
@@ -65,7 +70,10 @@ class DropFields:
 
 @dataclass(frozen=True, slots=True)
 class AddTo:
-    """Add ``by`` to the whole number in a field (0 when absent)."""
+    """Add ``by`` to the whole number in a field (0 when absent).
+
+    What comes of it is below `BELOW`, either way.
+    """
 
     key: str
     name: str
@@ -129,12 +137,29 @@ def one_group(keys: Iterable[str]) -> None:
         raise ValueError(f"keys of several hash tags in one atomic step: {', '.join(groups)}")
 
 
+def check_numbers(writes: Iterable[Write]) -> None:
+    """`StateError` unless all numbers of these writes are below `BELOW`, either way."""
+    for line in writes:
+        match line:
+            case AddTo(key, name, number, ttl_ms) | RaiseTo(key, name, number, ttl_ms):
+                numbers: tuple[int, ...] = (number, ttl_ms or 0)
+            case Append(key, number, _, keep, ttl_ms):
+                name, numbers = "its time", (number, keep, ttl_ms)
+            case SetFields(key, _, ttl_ms):
+                name, numbers = "its TTL", (ttl_ms or 0,)
+            case _:
+                continue
+        if max(map(abs, numbers)) >= BELOW:
+            raise StateError(f"{key}: {name} is to hold a number that cannot be kept exactly")
+
+
 class Store(Protocol):
     """One server or cluster. Every method raises `StateUnavailable` in good time.
 
     Each is one round trip for each group of keys, side by side. When a write, a commit or a count
     raises `StateUnavailable` it may have been done or not; it is never done twice.
-    `StateError`: a field to add to is no whole number; nothing of its group was written.
+    `StateError`: the whole cannot be written, and nothing of its group was. A number is, or would
+    become, none that can be kept (`BELOW`), or a key is a log where it ought to be a hash.
     """
 
     async def read(self, reads: Sequence[Fields]) -> list[Hash]:

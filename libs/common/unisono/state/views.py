@@ -66,8 +66,8 @@ class DeviceView:
 
 
 @dataclass(frozen=True, slots=True)
-class SiteView:
-    """A whole site; but for the counters everything is by device id (``progress``: by session)."""
+class SiteOutline:
+    """A site without what its devices said of themselves; ``progress`` is by session."""
 
     exists: bool
     version: int
@@ -75,10 +75,29 @@ class SiteView:
     progress: Mapping[str, Progress]
     strays: tuple[str, ...]
     devices: Mapping[str, DeviceRecord]
+    seen_ms: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteView(SiteOutline):
+    """A whole site; but for the counters everything is by device id (``progress``: by session)."""
+
     reports: Mapping[str, HeartbeatReport]
     statuses: Mapping[str, RuntimeReport]
-    seen_ms: Mapping[str, int]
     acks: Mapping[str, Ack]
+    requests: Mapping[str, int]
+    cpu_us: Mapping[str, int]
+    events: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SiteCounters:
+    """What is counted at a site, and its sessions; ``device_ids`` are those enrolled."""
+
+    site: SiteDocument
+    progress: Mapping[str, Progress]
+    device_ids: frozenset[str]
+    seen_ms: Mapping[str, int]
     requests: Mapping[str, int]
     cpu_us: Mapping[str, int]
     events: Mapping[str, int]

@@ -1,8 +1,8 @@
 """Signed commands: whoever relays one to a device can neither change nor invent it.
 
-The key is derived from the device's own secret, so no other device has it; the control plane
-keeps only the secret's hash, and derives the same key from that. What is signed is the command's
-canonical JSON: keys in order, no spaces, UTF-8 (as RFC 8785 has it for the whole numbers, texts
+The key is the device's own, given out with its secret at enrolment, and never sent again: the
+secret itself goes with every call, so whoever relays those knows it. What is signed is the
+command's canonical JSON: keys in order, no spaces, UTF-8 (as RFC 8785 has it for the whole numbers, texts
 and nulls that commands consist of).
 """
 
@@ -13,12 +13,26 @@ from hashlib import sha256
 from typing import Any
 
 SIGNATURE = "signature"
-_CONTEXT = b"unisono command v1"
+KEY_BYTES = 32
 
 
-def command_key(secret_sha256: str) -> bytes:
-    """The 32 byte key of a device's commands, from the hexadecimal SHA-256 of its secret."""
-    return hmac.digest(bytes.fromhex(secret_sha256), _CONTEXT, sha256)
+def command_key(text: str) -> bytes:
+    """The key of a device's commands from its hexadecimal text; ValueError when it is none."""
+    key = bytes.fromhex(text)
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"a key of commands has {KEY_BYTES} bytes, not {len(key)}")
+    return key
+
+
+def split_secret(enrolled: str) -> tuple[str, bytes]:
+    """What enrolment gave out, as what is sent with calls, and the key of commands, which is not.
+
+    ValueError when it has no key.
+    """
+    secret, _, key = enrolled.rpartition(".")
+    if "." not in secret:
+        raise ValueError("there is no key of commands in it")
+    return secret, command_key(key)
 
 
 def sign(command: Mapping[str, Any], key: bytes) -> str:
