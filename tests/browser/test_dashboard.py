@@ -45,9 +45,9 @@ def test_log_in_start_see_drift_lose_the_master_stop(site: LiveSite) -> None:
 
         def drawn() -> bool:
             chart = page.chart()
-            return sorted(chart) == site.devices and all(n >= 3 for n, _ in chart.values())
+            return sorted(chart) == site.devices and all(n >= 2 for n, _ in chart.values())
 
-        page.until(drawn, "three points of each device")
+        page.until(drawn, "a line of each device")
         before = page.chart()
         assert all(last is not None and abs(last) < 1000 for _, last in before.values()), before
         page.until(

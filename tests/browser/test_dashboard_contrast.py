@@ -62,9 +62,10 @@ def too_faint(page: Page) -> list[str]:
 
 
 def shine(page: Page, scheme: str) -> None:
-    """Have the page light or dark."""
-    feature = {"name": "prefers-color-scheme", "value": scheme}
-    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    """Have the page light or dark, at once."""
+    wanted = {"prefers-color-scheme": scheme, "prefers-reduced-motion": "reduce"}
+    features = [{"name": name, "value": value} for name, value in wanted.items()]
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     ink = page.driver.execute_script("return getComputedStyle(document.body).color")
     assert (ink == "rgb(232, 237, 242)") == (scheme == "dark")
 

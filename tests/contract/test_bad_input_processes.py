@@ -182,9 +182,7 @@ def test_exporter_port_in_use(device: dict[str, str], taken_port: int) -> None:
 
 def test_control_plane_port_in_use(taken_port: int, redis_url: str) -> None:
     words = ("--host", "127.0.0.1", "--port", str(taken_port), "--redis-url", redis_url)
-    assert_one_sentence(
-        run("unisono-control-plane", *words, env=ADMIN), f"127.0.0.1:{taken_port}"
-    )
+    assert_one_sentence(run("unisono-control-plane", *words, env=ADMIN), f"127.0.0.1:{taken_port}")
 
 
 @pytest.mark.parametrize(

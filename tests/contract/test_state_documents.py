@@ -120,14 +120,18 @@ async def test_what_changes_nothing_leaves_the_document_alone(store: DocumentSto
     assert await settled(store, Decision(SiteDocument(7, (record(),))), await look(store))
     early, late = await look(store), await look(store)
     assert await settled(store, Decision(SiteDocument(8, (record(),))), early)
-    again: list[tuple[str, Command]] = [("a", prepare(record().spec, 7, NOW_MS))]
     batch = store.batch(SITE)
     batch.put(keys.SEEN, "a", NOW_MS)
     # It was read before the change and stays valid, since it changes nothing.
-    assert await settled(store, Decision(late.site, tuple(again)), late, batch)
+    assert await settled(store, Decision(late.site), late, batch)
+    # But commands would take the place of newer ones: they must rest on what is there now.
+    again: list[tuple[str, Command]] = [("a", prepare(record().spec, 7, NOW_MS))]
+    assert not await settled(store, Decision(late.site, tuple(again)), late)
     view = await look(store)
     assert (view.version, view.site.revision, view.seen_ms) == (2, 8, NOW_MS)
-    assert view.queue == (again[0][1],)
+    assert view.queue == ()
+    assert await settled(store, Decision(view.site, tuple(again)), view)
+    assert (await look(store)).queue == (again[0][1],)
     assert await store.settle(store.batch(SITE), view=view, decision=Decision(view.site))
     with pytest.raises(ValueError, match="view"):
         await store.settle(store.batch(SITE), decision=Decision(view.site))

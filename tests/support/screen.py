@@ -44,9 +44,9 @@ class Screen:
         return not self.bearer
 
     def forget(self) -> None:
-        """It has lost its state."""
+        """It has lost its state: it may be told once more what it has acknowledged."""
         self.session_id, self.term, self.revision = "", 0, 0
-        self.waiting = []
+        self.waiting, self.acked = [], set()
 
     def _body(self, beat_lost: bool) -> dict[str, Any]:
         return {

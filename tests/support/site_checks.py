@@ -88,3 +88,17 @@ def members_of(site: SiteDocument) -> set[str]:
     running = (r for r in site.sessions if r.state is not SessionState.STOPPING)
     playing = {member.device_id for record in running for member in record.spec.members}
     return playing | set(site.flags.devices)
+
+
+def unfit(site: SiteDocument, on: set[str]) -> str:
+    """Which session neither plays nor is over, now that ``on`` have called for long ("": none)."""
+    for record in site.sessions:
+        members = {member.device_id for member in record.spec.members}
+        name = record.spec.session_id
+        if not members & on:
+            continue  # nobody is there whose call could be the occasion
+        if record.state is not SessionState.PLAYING:
+            return f"{name} is still {record.state.value}"
+        if record.spec.master_device_id not in on:
+            return f"{name} is led by {record.spec.master_device_id}, which is off"
+    return ""

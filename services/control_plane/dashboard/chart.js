@@ -22,6 +22,13 @@ function times(u, ticks) {
   return ticks.map((s) => clock(1000 * s).slice(0, fine ? 8 : 5));
 }
 
+/** The axis in ms, with as many decimals as tell the ticks apart. */
+function levels(u, ticks) {
+  const step = ticks.length > 1 ? ticks[1] - ticks[0] : 1;
+  const digits = [0, 1].find((count) => Number.isInteger(Number((step * 10 ** count).toFixed(6)))) ?? 2;
+  return ticks.map((v) => number(v, digits));
+}
+
 /** The newest figure of a device, null when it is too old. */
 function newest(data, times) {
   const at = data.findLastIndex((one) => typeof one === "number");
@@ -73,7 +80,7 @@ export function driftPanel(path) {
       },
       axes: [
         { ...axis, space: 70, size: 28, values: times },
-        { ...axis, size: 52, values: (u, ticks) => ticks.map((v) => number(v, scale.high < 5 ? 1 : 0)) },
+        { ...axis, size: 52, values: levels },
       ],
       series: [{}, ...lines],
       hooks: { draw: [drawTerms], setCursor: [fillLegend] },

@@ -138,8 +138,9 @@ class DocumentStore(AccountDocuments, Enrolment, SiteLogs):
         """Apply a batch, and make a decision durable with it: all or nothing.
 
         ``view`` is what the decision was made of: if it changes the site's document, that is
-        written on condition that it is still as it was read; if not, it is neither written nor
-        guarded. A decision's commands, ended sessions and events are written either way.
+        written on condition that it is still as it was read; if not, it is not written, and
+        guarded only if there are commands. A decision's commands, ended sessions and events are
+        written either way.
         False: a guard does not hold, nothing was written; another instance was faster, so read
         and decide again. ValueError: a decision without its view.
         """
@@ -149,6 +150,9 @@ class DocumentStore(AccountDocuments, Enrolment, SiteLogs):
                 raise ValueError("a decision is settled with the view that it was made of")
             if decision.site != view.site:
                 _put_document(whole, view, decision.site)
+            elif decision.commands:
+                # They take the place of what waits: of a newer one, if the document has moved on.
+                _guard_version(whole, view)
             _put_outcome(whole, decision)
         whole.extend(batch)
         if not whole.writes and not whole.guards:
@@ -227,16 +231,21 @@ def _seq(command: Command) -> int:
     return command.seq
 
 
+def _guard_version(batch: Batch, view: DeviceView | SiteOutline) -> None:
+    """The site's document must still be the one that was read."""
+    expected = b"%d" % view.version if view.version else None
+    batch.guards.append(Guard(batch.key(keys.SITE), "v", expected))
+
+
 def _put_document(batch: Batch, view: DeviceView | SiteOutline, site: SiteDocument) -> None:
     """Write the next document if it is still the one in ``view``; forget what sessions left.
 
     Every session that is new or changed is looked after at the next call of any device, unless
     the batch of this call says later than that (`keys.LEADS`).
     """
-    key, version = batch.key(keys.SITE), view.version
-    batch.guards.append(Guard(key, "v", b"%d" % version if version else None))
-    fields = {"v": b"%d" % (version + 1), "d": encode(site)}
-    batch.writes.append(SetFields(key, fields, keys.SITE.ttl_ms))
+    _guard_version(batch, view)
+    fields = {"v": b"%d" % (view.version + 1), "d": encode(site)}
+    batch.writes.append(SetFields(batch.key(keys.SITE), fields, keys.SITE.ttl_ms))
     batch.drop(keys.PROGRESS, view.strays)
     before = {record.spec.session_id: record for record in view.site.sessions}
     for record in site.sessions:

@@ -2,8 +2,8 @@
 
 The key is the device's own, given out with its secret at enrolment, and never sent again: the
 secret itself goes with every call, so whoever relays those knows it. What is signed is the
-command's canonical JSON: keys in order, no spaces, UTF-8 (as RFC 8785 has it for the whole numbers, texts
-and nulls that commands consist of).
+command's canonical JSON: keys in order, no spaces, UTF-8 (as RFC 8785 has it for the whole
+numbers, texts and nulls that commands consist of).
 """
 
 import hmac
