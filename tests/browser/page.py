@@ -76,7 +76,8 @@ class Page:
         element.send_keys(text)
 
     def click(self, css: str) -> None:
-        """Click what can be seen."""
+        """Click what can be seen, as soon as it can be clicked."""
+        self.until(lambda: self.find(css).is_enabled(), f"{css}, enabled")
         self.find(css).click()
 
     def log_in(self, name: str, password: str) -> None:

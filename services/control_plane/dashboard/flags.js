@@ -12,7 +12,7 @@ export function flagsPanel(path, refresh) {
   const set = el("ul", { class: "flag-list", id: "flags-set" });
   const none = el("p", { class: "hint", text: t("flags.none") });
   const history = el("ol", { class: "events", id: "flags-history" });
-  const open = button(t("flags.open"), change, { id: "flags-open" });
+  const open = button(t("flags.open"), change, { id: "flags-open", disabled: true });
   const { root, body } = panel("flags", t("flags.title"), open);
   const version = el("p", { class: "hint" });
   const problem = el("p", { class: "problem", role: "alert" });
@@ -63,6 +63,7 @@ export function flagsPanel(path, refresh) {
     async look() {
       flags = await get(`${path}/flags`);
       draw();
+      open.disabled = false; // the form says what is set
       return flags;
     },
   };

@@ -45,8 +45,8 @@ export function siteView(main, site, account, refused) {
     polls.flags.now();
   });
   const start = button(t("start.open"), async () => {
-    if (newest && await startSession(newest, path)) refresh();
-  }, { class: "primary", id: "start" });
+    if (await startSession(newest, path)) refresh();
+  }, { class: "primary", id: "start", disabled: true });
   const enrol = account.role === "admin"
     ? button(t("enrol.open"), () => enrolDevices(site), { id: "enrol" }) : null;
 
@@ -62,6 +62,7 @@ export function siteView(main, site, account, refused) {
   async function look() {
     newest = await get(path);
     setServerTime(newest.server_time_ms);
+    start.disabled = false; // now it is known with what
     tiles.update(newest);
     session.update(newest);
     devices.update(newest);
