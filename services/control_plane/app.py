@@ -78,6 +78,10 @@ def create_app(
         lifespan=lifespan,
         docs_url=None,  # those pages load scripts from elsewhere, which our policy forbids
         redoc_url=None,
+        # A redirect to the other spelling would lead where the caller's Host says, in clear text.
+        redirect_slashes=False,
+        # Tokens need no protection by it, and a request by cookie must carry the CSRF token.
+        strict_content_type=False,
     )
     app.state.context = Context(settings, store, now_ms)
     errors.install(app)
@@ -100,9 +104,14 @@ def check(settings: ControlSettings) -> None:
         token = str(getattr(settings, name))
         if (name == "admin_token" or token) and len(token) < MIN_TOKEN_CHARS:
             raise UserError(
-                f"UNISONO_CONTROL_{name.upper()} is not set or too short: "
+                f"UNISONO_CONTROL_{name.upper()} is {'too short' if token else 'not set'}: "
                 f"use a secret of at least {MIN_TOKEN_CHARS} characters"
             )
+    if "{" in settings.key_prefix or "}" in settings.key_prefix:
+        raise UserError(
+            f"UNISONO_CONTROL_KEY_PREFIX={settings.key_prefix}: use no braces: what stands in them "
+            "says to a cluster which node has the key"
+        )
     tokens_of(settings)
 
 

@@ -411,3 +411,18 @@ async def test_any_text_gets_an_answer(cloud: ControlPlane) -> None:
     odd_headers = ([(b"Authorization", b"Bearer \xe9")], [(b"Cookie", b"unisono=\xff\xfe")])
     for odd in odd_headers:
         assert (await cloud.http.get("/v1/me", headers=odd)).status_code == 401
+
+
+async def test_another_spelling_of_a_path_is_no_redirect(cloud: ControlPlane) -> None:
+    headers = ADMIN | {"Host": "evil.example"}
+    reply = await cloud.http.get("/v1/sites/", headers=headers, follow_redirects=False)
+    assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
+
+
+async def test_a_body_without_its_type_is_read_as_json(cloud: ControlPlane) -> None:
+    reply = await cloud.http.post(
+        "/v1/sites/lobby/enroll-tokens",
+        content=b'{"count": 2}',
+        headers=ADMIN,
+    )
+    assert len(reply.json()["tokens"]) == 2
